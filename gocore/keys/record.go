@@ -1,0 +1,202 @@
+package keys
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"parkit/gocore/errs"
+)
+
+// Every record below begins with a CRC-32C, little-endian, of its database key
+// followed by the rest of the record: a record that was damaged, or that
+// turned up under another key, does not pass.
+//
+//	entry       crc | flags u8 | [FlagOwnKey: uvarint n | n bytes] | value
+//	state       crc | flags u32 LE | version u64 LE | length u64 LE
+//	descriptor  crc | payload
+
+// Flags of an entry record.
+const (
+	// FlagOwnKey: the record holds the key itself, as a value, because the
+	// database key does not give it back.
+	FlagOwnKey byte = 0x01
+	// FlagMetadata and FlagExpiry are reserved; this version refuses them.
+	FlagMetadata byte = 0x02
+	FlagExpiry   byte = 0x04
+
+	knownFlags = FlagOwnKey
+)
+
+const (
+	crcSize = 4
+	// EntryOverhead is what a record without a key of its own adds to a value.
+	EntryOverhead = crcSize + 1
+	// StateSize is the size of a state record.
+	StateSize = 24
+	// chunk is how much is copied before it is summed: it is still in the
+	// cache then, so that a large value is read from memory once.
+	chunk = 64 << 10
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// SealSize is the size of the entry record of a value of value bytes with a
+// key of own bytes, 0 for none.
+func SealSize(own, value int) int {
+	if own == 0 {
+		return EntryOverhead + value
+	}
+	return EntryOverhead + uvarintSize(own) + own + value
+}
+
+// Seal writes an entry record into dst, which must be SealSize long. The
+// value may come in parts. FlagOwnKey is set by it, by whether own is empty.
+func Seal(dst, dbkey []byte, flags byte, own []byte, value ...[]byte) {
+	at := EntryOverhead
+	if len(own) > 0 {
+		flags |= FlagOwnKey
+		at += binary.PutUvarint(dst[at:], uint64(len(own)))
+		at += copy(dst[at:], own)
+	}
+	dst[crcSize] = flags
+	crc := crc32.Update(0, castagnoli, dbkey)
+	done := crcSize
+	for _, part := range value {
+		for len(part) > chunk {
+			at += copy(dst[at:], part[:chunk])
+			part = part[chunk:]
+			crc = crc32.Update(crc, castagnoli, dst[done:at])
+			done = at
+		}
+		at += copy(dst[at:], part)
+	}
+	crc = crc32.Update(crc, castagnoli, dst[done:at])
+	binary.LittleEndian.PutUint32(dst, crc)
+}
+
+// Open checks an entry record and takes it apart; own is nil where it has
+// none. own and value alias record. errs.Corrupt names the key.
+func Open(dbkey, record []byte) (flags byte, own, value []byte, err error) {
+	if len(record) < EntryOverhead || !sumHolds(dbkey, record) {
+		return 0, nil, nil, damaged(dbkey)
+	}
+	return Split(dbkey, record)
+}
+
+// Split is Open without the check of the sum, for a record that the caller
+// has checked since it last changed.
+func Split(dbkey, record []byte) (flags byte, own, value []byte, err error) {
+	if len(record) < EntryOverhead {
+		return 0, nil, nil, damaged(dbkey)
+	}
+	flags, value = record[crcSize], record[EntryOverhead:]
+	if flags == 0 {
+		return 0, nil, value, nil
+	}
+	if flags&^knownFlags != 0 {
+		return 0, nil, nil, errs.Newf(errs.NewerFormat, "read", Describe(dbkey),
+			"the record has flags %#02x that this parkit does not know; use the newer parkit that wrote it", flags)
+	}
+	n, size := binary.Uvarint(value)
+	if size <= 0 || n == 0 || n > uint64(len(value)-size) {
+		return 0, nil, nil, damaged(dbkey)
+	}
+	end := size + int(n)
+	return flags, value[size:end:end], value[end:], nil
+}
+
+// State is an object's state record.
+type State struct {
+	Flags   uint32
+	Version uint64
+	Length  uint64
+}
+
+// PutState writes a state record into dst, which must be StateSize long.
+func PutState(dst, dbkey []byte, s State) {
+	dst = dst[:StateSize]
+	binary.LittleEndian.PutUint32(dst[4:], s.Flags)
+	binary.LittleEndian.PutUint64(dst[8:], s.Version)
+	binary.LittleEndian.PutUint64(dst[16:], s.Length)
+	binary.LittleEndian.PutUint32(dst, sum(dbkey, dst[crcSize:]))
+}
+
+// ParseState checks and reads a state record.
+func ParseState(dbkey, record []byte) (State, error) {
+	if len(record) != StateSize || !sumHolds(dbkey, record) {
+		return State{}, damaged(dbkey)
+	}
+	return State{
+		Flags:   binary.LittleEndian.Uint32(record[4:]),
+		Version: binary.LittleEndian.Uint64(record[8:]),
+		Length:  binary.LittleEndian.Uint64(record[16:]),
+	}, nil
+}
+
+// SealPayload is the record of a descriptor, or of anything else that is only
+// a payload behind its sum.
+func SealPayload(dbkey, payload []byte) []byte {
+	record := make([]byte, crcSize+len(payload))
+	copy(record[crcSize:], payload)
+	binary.LittleEndian.PutUint32(record, sum(dbkey, payload))
+	return record
+}
+
+// OpenPayload checks a record of SealPayload; payload aliases it.
+func OpenPayload(dbkey, record []byte) (payload []byte, err error) {
+	if len(record) < crcSize || !sumHolds(dbkey, record) {
+		return nil, damaged(dbkey)
+	}
+	return record[crcSize:], nil
+}
+
+// Verify checks one record of the keyspace by what its key says it is. Task
+// records are the tasks package's to check.
+func Verify(dbkey, record []byte) error {
+	if _, tag, _, ok := SplitObjectKey(dbkey); ok {
+		switch tag {
+		case TagState:
+			_, err := ParseState(dbkey, record)
+			return err
+		case TagAttr, TagDict:
+			_, _, _, err := Open(dbkey, record)
+			return err
+		}
+		_, err := OpenPayload(dbkey, record)
+		return err
+	}
+	if len(dbkey) == 0 {
+		return damaged(dbkey)
+	}
+	switch dbkey[0] {
+	case SpaceName, SpaceCounter:
+		if len(record) != 8 {
+			return damaged(dbkey)
+		}
+	case SpaceDescriptor:
+		_, err := OpenPayload(dbkey, record)
+		return err
+	}
+	return nil
+}
+
+func sum(dbkey, rest []byte) uint32 {
+	return crc32.Update(crc32.Update(0, castagnoli, dbkey), castagnoli, rest)
+}
+
+func sumHolds(dbkey, record []byte) bool {
+	return sum(dbkey, record[crcSize:]) == binary.LittleEndian.Uint32(record)
+}
+
+func damaged(dbkey []byte) error {
+	return errs.New(errs.Corrupt, "read", Describe(dbkey),
+		"the record is damaged: its checksum or its structure is wrong. Check the namespace and restore the entry from a backup.")
+}
+
+func uvarintSize(n int) int {
+	size := 1
+	for ; n >= 0x80; n >>= 7 {
+		size++
+	}
+	return size
+}
