@@ -1,0 +1,238 @@
+"""The only importer of the shared library, and where its errors become exceptions.
+
+``lane`` (the fast lane) and ``ctl`` (what gopy binds) are modules of one library. Importing this
+file loads nothing: both names stand for the library until something of it is asked for, then they
+*are* its modules, so an operation pays for a global and an attribute and no more. Therefore always
+write ``_native.lane.x``; whoever keeps ``lane`` or ``x`` keeps it across a fork, after which it
+must never be called again.
+
+A forked child cannot use the Go runtime it inherits: its threads are gone, and a call hangs. So in
+the child both names stand for the library again, and the first use loads a second copy of it. The
+dynamic linker answers with the dead copy for any file it knows, hence the copy is of a file that
+it cannot know, a memfd. What a parent has opened through the library does not exist in the copy:
+handles are opened again by whoever sees that ``generation`` has changed.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LIBRARY = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "_parkit_go", "_parkit" + importlib.machinery.EXTENSION_SUFFIXES[0]
+)
+
+
+class _Unloaded:
+    """Stands for a module of the library until something of it is asked for."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        # inspect, doctest and copy ask everything they meet for names like this; the library has none.
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return getattr(load()[self._name], attribute)
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of parkit's library, not loaded yet>"
+
+
+lane: Any = _Unloaded("lane")
+ctl: Any = _Unloaded("ctl")
+
+#: How often this process and its ancestors were forked since parkit was imported.
+generation = 0
+
+# Held while the library is loaded, and over a fork, so that no child starts with half of it.
+_lock = threading.RLock()
+_modules: dict[str, ModuleType] | None = None
+_configuring = False
+_callbacks: list[Callable[[Any, Any], object]] = []
+# The copies that ancestors used. Kept: to free their modules would run their code.
+_dead: list[dict[str, ModuleType]] = []
+
+
+class _Source:
+    """The library's file, open since it was first loaded, so that children copy the very same bytes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.identity = self._identify(self.descriptor)
+
+    @staticmethod
+    def _identify(descriptor: int) -> tuple[int, ...]:
+        found = os.fstat(descriptor)
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def usable(self) -> int:
+        """The open file. A program that closes every descriptor (a daemon does) has closed it too."""
+        try:
+            if self._identify(self.descriptor) == self.identity:
+                return self.descriptor
+        except OSError:
+            pass
+        again = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        if self._identify(again) != self.identity:
+            os.close(again)
+            raise _forked("the library's file was replaced since the parent loaded it")
+        self.descriptor = again
+        return again
+
+
+_source: _Source | None = None
+
+
+def load() -> dict[str, Any]:
+    """The library's modules by name; loads them if need be.
+
+    Raises ForkedProcessError where a forked child can have no copy, ImportError where the library
+    was not built.
+    """
+    global lane, ctl, _modules, _configuring
+    with _lock:
+        if _modules is None:
+            _modules = _open()
+        if not _configuring and lane is not _modules["lane"]:
+            _configuring = True
+            try:
+                for callback in _callbacks:
+                    callback(_modules["lane"], _modules["ctl"])
+            finally:
+                _configuring = False
+            # Only now: no other thread may see a library that is not configured.
+            lane, ctl = _modules["lane"], _modules["ctl"]
+        return _modules
+
+
+def on_load(callback: Callable[[Any, Any], object]) -> None:
+    """Have ``callback(lane, ctl)`` called whenever the library has been loaded, in a child also.
+
+    It runs before anyone else can use the library and holds the lock of loading, so it must not
+    wait for another thread. If the library is loaded already, it runs at once.
+    """
+    with _lock:
+        _callbacks.append(callback)
+        if _modules is not None and lane is _modules["lane"]:
+            callback(lane, ctl)
+
+
+def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of ``ctl``; an error of the core is raised as the exception of its code."""
+    try:
+        return function(*args, **kwargs)
+    except RuntimeError as error:
+        raise translate(error) from None
+
+
+def translate(error: RuntimeError) -> Exception:
+    """The exception for an error that came over the boundary; any other RuntimeError stays itself."""
+    code, *rest = str(error).split("|", 3)
+    if len(rest) != 3 or not code.isdigit():
+        return error
+    from . import errors
+
+    return errors.from_code(int(code), unquote(rest[0]), unquote(rest[1]), rest[2])
+
+
+def _open() -> dict[str, ModuleType]:
+    global _source
+    if not _dead:
+        try:
+            _source = _Source(LIBRARY)
+        except FileNotFoundError:
+            raise ImportError(
+                f"parkit's library was not built: {LIBRARY} is not there. "
+                "In a checkout run `make build`; else install parkit with pip.",
+                name="parkit",
+                path=LIBRARY,
+            ) from None
+        return _load_from(LIBRARY)
+    assert _source is not None, "a dead copy was loaded from somewhere"
+    copy = _copy(_source.usable())
+    try:
+        # The dots make a name that neither the linker nor Python's import has met, should the number
+        # have been an ancestor's.
+        return _load_from("/proc/self/fd/" + "./" * generation + str(copy))
+    except ImportError as error:
+        raise _forked(str(error)) from error
+    finally:
+        os.close(copy)  # the mapping keeps the memory
+
+
+def _load_from(path: str) -> dict[str, ModuleType]:
+    modules = {"lane": _import("parkit._parkit_go.lane", path), "ctl": _import("parkit._parkit_go._ctl", path)}
+    control = vars(modules["ctl"])
+    # gopy puts the Go package's name before each of its functions.
+    control.update({name.removeprefix("parkit_go_"): value for name, value in list(control.items())})
+    return modules
+
+
+def _import(name: str, path: str) -> ModuleType:
+    loader = importlib.machinery.ExtensionFileLoader(name, path)
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None, "a spec with a loader is always found"
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _copy(source: int) -> int:
+    """A new memfd with the bytes of the file ``source``."""
+    if not hasattr(os, "memfd_create"):
+        raise _forked("this system has no memfd_create")
+    try:
+        memory = os.memfd_create("parkit", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise _forked(f"memfd_create was refused: {error.strerror}") from error
+    try:
+        size, done = os.fstat(source).st_size, 0
+        while done < size:
+            sent = os.sendfile(memory, source, done, size - done)
+            if sent == 0:
+                raise _forked("the library's file was cut short since the parent loaded it")
+            done += sent
+    except OSError as error:
+        os.close(memory)
+        raise _forked(f"the library could not be copied: {error.strerror}") from error
+    return memory
+
+
+def _forked(reason: str) -> Exception:
+    from .errors import ForkedProcessError
+
+    return ForkedProcessError(
+        f"parkit was used before this process was forked and cannot be loaded again in it ({reason}). "
+        "Start the process by spawn or forkserver (multiprocessing.get_context) or by subprocess, "
+        "or use parkit for the first time after the fork."
+    )
+
+
+def _after_fork_in_child() -> None:
+    global lane, ctl, generation, _lock, _modules, _configuring
+    generation += 1
+    if _modules is not None:
+        _dead.append(_modules)
+    _modules, _configuring = None, False
+    lane, ctl = _Unloaded("lane"), _Unloaded("ctl")
+    _lock = threading.RLock()
+
+
+os.register_at_fork(
+    before=lambda: _lock.acquire(),
+    after_in_parent=lambda: _lock.release(),
+    after_in_child=_after_fork_in_child,
+)
