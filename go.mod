@@ -2,6 +2,11 @@ module parkit
 
 go 1.26.0
 
+// Else Go keeps the cgroup's files open and reads them now and then: two more descriptors for each
+// forked generation, and a program that closes them all (a daemon does) may give their numbers to
+// its own files.
+godebug containermaxprocs=0
+
 tool (
 	github.com/go-python/gopy
 	golang.org/x/tools/cmd/goimports
