@@ -19,7 +19,9 @@ def script() -> Script:
     The run fails the test if it ends with another code than ``code`` or hangs.
     """
 
-    def run(source: str, *args: str, code: int = 0, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        source: str, *args: str, code: int = 0, timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", source, *args],
             env={**os.environ, **environment},

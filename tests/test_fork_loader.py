@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Script
 
+from conftest import Script
 from parkit import _native
 
 # In each script: in_child(function) forks, runs it there, and fails if it fails. A child that hangs
@@ -195,7 +195,11 @@ assert os.waitpid(child, 0)[1] == 0
     ],
 )
 def test_where_no_copy_can_be_had_the_error_says_what_to_do(script: Script, refusal: str, words: str) -> None:
-    script(PRELUDE + refusal + f"\nin_child(lambda: [refused({words!r}), refused({words!r})])\nassert _native.ctl.Version()")
+    script(
+        PRELUDE
+        + refusal
+        + f"\nin_child(lambda: [refused({words!r}), refused({words!r})])\nassert _native.ctl.Version()"
+    )
 
 
 def test_a_child_that_closed_every_file(script: Script) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Script
 
+from conftest import Script
 from parkit import _native
 
 LOADED = "'_parkit_go' in open('/proc/self/maps').read()"

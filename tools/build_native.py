@@ -190,7 +190,18 @@ def _generate(go: str, environment: dict[str, str], generated: Path) -> None:
     stubs.write_text("".join(line for line in text.splitlines(True) if not line.startswith("#cgo ")), "utf-8")
     _run(["goimports", "-w", stubs.name], environment, "complete the imports of the binding", generated)
     _run(
-        [go, "tool", "cgo", "-objdir", "_cgo", "-exportheader", f"{NAME}_go.h", "--", *_c_flags(environment), stubs.name],
+        [
+            go,
+            "tool",
+            "cgo",
+            "-objdir",
+            "_cgo",
+            "-exportheader",
+            f"{NAME}_go.h",
+            "--",
+            *_c_flags(environment),
+            stubs.name,
+        ],
         environment,
         "write the header of the binding",
         generated,
@@ -275,7 +286,9 @@ def _run(command: list[str], environment: dict[str, str], purpose: str, director
     # gopy leaves out what it cannot bind and says so in one line, with exit code 0.
     skipped = [line for line in done.stdout.splitlines() if "ignoring" in line.lower()]
     if done.returncode != 0 or skipped:
-        raise BuildError(f"Could not {purpose}: {shlex.join(command)}\n" + (done.stdout if not skipped else "\n".join(skipped)))
+        raise BuildError(
+            f"Could not {purpose}: {shlex.join(command)}\n" + (done.stdout if not skipped else "\n".join(skipped))
+        )
 
 
 def main() -> int:
