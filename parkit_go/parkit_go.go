@@ -4,10 +4,12 @@
 // and the C files stands beside it.
 package parkit_go
 
+// NDEBUG is for the checks in Python's headers; Python itself is built so.
 // Symbols that libpython provides stay undefined in the library: the interpreter
 // that loads it has them already, so one library serves a static and a shared Python.
 
 /*
+#cgo CFLAGS: -DNDEBUG
 #cgo linux LDFLAGS: -Wl,--unresolved-symbols=ignore-all
 #cgo darwin LDFLAGS: -undefined dynamic_lookup
 */

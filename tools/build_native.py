@@ -99,7 +99,7 @@ def go_environment(go: str) -> dict[str, str]:
         GOFLAGS=GO_FLAGS,
         GOTOOLCHAIN="local",
         GOWORK="off",
-        CGO_CFLAGS=shlex.join(C_FLAGS + [f"-I{path}" for path in _python_includes()]),
+        CGO_CFLAGS=shlex.join(C_FLAGS + _python_flags()),
         PATH=os.pathsep.join([os.path.dirname(go), environment.get("PATH", os.defpath)]),
     )
     if not environment.get("HOME"):  # Go has no place for its caches then
@@ -108,13 +108,14 @@ def go_environment(go: str) -> dict[str, str]:
     return environment
 
 
-def _python_includes() -> list[str]:
-    paths = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("platinclude")])
+def _python_flags() -> list[str]:
+    paths = list(dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("platinclude")]))
     if not any(os.path.exists(os.path.join(path, "Python.h")) for path in paths):
         raise BuildError(
             f"Python.h is not in {' or '.join(paths)}: install the headers of this Python (Debian: python3-dev)."
         )
-    return list(paths)
+    # A header's assertion puts its path into the library.
+    return [flag for path in paths for flag in (f"-I{path}", f"-ffile-prefix-map={path}=python")]
 
 
 def _require_go() -> str:
