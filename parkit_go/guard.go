@@ -105,8 +105,8 @@ func Panic(kind string) (string, error) {
 		case "index":
 			return "", errors.New([]string{}[len(kind)])
 		case "map":
-			var none map[string]int
-			none[kind] = 1
+			counts := map[bool]map[string]int{}
+			counts[true][kind] = 1
 		}
 		return "", errs.New(errs.InvalidArgument, "panic", kind, "unknown kind of panic: text, error, index or map")
 	})
