@@ -65,6 +65,9 @@ class Unhashable(int):
     __hash__ = None
 
 
+# The first bytes of values that may be pickles.
+EXTENSIONS = [bytes([tag]) for tag in (0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8)]
+
 Pair = collections.namedtuple("Pair", "a b")
 
 
@@ -92,7 +95,7 @@ def same(a, b):
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, frozenset):
-        return a == b and sorted(map(repr, a)) == sorted(map(repr, b))
+        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
     return a == b
 
 
@@ -201,10 +204,25 @@ def test_values_come_back(value):
 
 def test_values_are_msgpack():
     for value, text in (
-        (None, "c0"), (False, "c2"), (True, "c3"), (0, "00"), (127, "7f"), (-1, "ff"), (-32, "e0"), (-33, "d0df"), (128, "cc80"),
-        (2**16, "ce00010000"), (2**63, "cf8000000000000000"), (-(2**63), "d38000000000000000"), (1.0, "cb3ff0000000000000"),
-        ("a", "a161"), ("\xe9", "a2c3a9"), (b"a", "c40161"), (b"", "c400"), ("", "a0"),
-    ):  # fmt: skip
+        (None, "c0"),
+        (False, "c2"),
+        (True, "c3"),
+        (0, "00"),
+        (127, "7f"),
+        (-1, "ff"),
+        (-32, "e0"),
+        (-33, "d0df"),
+        (128, "cc80"),
+        (2**16, "ce00010000"),
+        (2**63, "cf8000000000000000"),
+        (-(2**63), "d38000000000000000"),
+        (1.0, "cb3ff0000000000000"),
+        ("a", "a161"),
+        ("\xe9", "a2c3a9"),
+        (b"a", "c40161"),
+        (b"", "c400"),
+        ("", "a0"),
+    ):
         assert lane.encode_value(value).hex() == text
     assert lane.encode_value([1])[0] in (0xC7, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8)
 
@@ -212,14 +230,29 @@ def test_values_are_msgpack():
 @pytest.mark.parametrize(
     ("key", "plain"),
     [
-        (Level.LOW, 1), (TextWord.A, "a"), (Text("t"), "t"), (Octets(b"o"), b"o"), (Real(1.5), 1.5), (Real(2), 2),
-        (Whole(7), 7), (Whole(-(2**70)), -(2**70)), (Pair(1, "b"), (1, "b")), (decimal.Decimal("1.50"), 1.5), (decimal.Decimal("-3"), -3),
-        (decimal.Decimal(10**30 + 1), 10**30 + 1), (fractions.Fraction(1, 2), 0.5), (fractions.Fraction(4), 4), (2 + 0j, 2),
-        (decimal.Decimal("0.10"), fractions.Fraction(1, 10)), (decimal.Decimal("0.10"), decimal.Decimal("0.1")),
-        (decimal.Decimal("1.0e+999999"), decimal.Decimal("1e+999999")), ((Level.LOW, TextWord.A), (1, "a")), (frozenset({Level.LOW}), frozenset({1})),
+        (Level.LOW, 1),
+        (TextWord.A, "a"),
+        (Text("t"), "t"),
+        (Octets(b"o"), b"o"),
+        (Real(1.5), 1.5),
+        (Real(2), 2),
+        (Whole(7), 7),
+        (Whole(-(2**70)), -(2**70)),
+        (Pair(1, "b"), (1, "b")),
+        (decimal.Decimal("1.50"), 1.5),
+        (decimal.Decimal("-3"), -3),
+        (decimal.Decimal(10**30 + 1), 10**30 + 1),
+        (fractions.Fraction(1, 2), 0.5),
+        (fractions.Fraction(4), 4),
+        (2 + 0j, 2),
+        (decimal.Decimal("0.10"), fractions.Fraction(1, 10)),
+        (decimal.Decimal("0.10"), decimal.Decimal("0.1")),
+        (decimal.Decimal("1.0e+999999"), decimal.Decimal("1e+999999")),
+        ((Level.LOW, TextWord.A), (1, "a")),
+        (frozenset({Level.LOW}), frozenset({1})),
         (decimal.Decimal("inf"), math.inf),
     ],
-)  # fmt: skip
+)
 def test_equal_keys_of_other_types_meet_and_keep_their_type(key, plain):
     assert key == plain
     assert code(key) == code(plain)
@@ -230,7 +263,14 @@ def test_equal_keys_of_other_types_meet_and_keep_their_type(key, plain):
 
 def test_numpy_scalars_meet_the_numbers_they_equal():
     numpy = pytest.importorskip("numpy")
-    for key in (numpy.int64(3), numpy.uint8(200), numpy.float64(0.5), numpy.float32(0.5), numpy.bool_(True), numpy.str_("a")):
+    for key in (
+        numpy.int64(3),
+        numpy.uint8(200),
+        numpy.float64(0.5),
+        numpy.float32(0.5),
+        numpy.bool_(True),
+        numpy.str_("a"),
+    ):
         assert code(key) == code(key.item())
         assert type(roundtrip(key)) is type(key)
 
@@ -238,11 +278,25 @@ def test_numpy_scalars_meet_the_numbers_they_equal():
 @pytest.mark.parametrize(
     "key",
     [
-        Colour.RED, Word.A, datetime.date(2020, 1, 2), uuid.UUID(int=5), Point(3), 1 + 2j, decimal.Decimal("0.1"), fractions.Fraction(1, 3),
-        (Colour.BLUE, 1), frozenset({Colour.RED, "a"}), range(3), int, len, pathlib.PurePosixPath("/a\0b"), ...,
-        decimal.Decimal("1E+999999999"), 2**-1074 + 0j,
+        Colour.RED,
+        Word.A,
+        datetime.date(2020, 1, 2),
+        uuid.UUID(int=5),
+        Point(3),
+        1 + 2j,
+        decimal.Decimal("0.1"),
+        fractions.Fraction(1, 3),
+        (Colour.BLUE, 1),
+        frozenset({Colour.RED, "a"}),
+        range(3),
+        int,
+        len,
+        pathlib.PurePosixPath("/a\0b"),
+        ...,
+        decimal.Decimal("1E+999999999"),
+        2**-1074 + 0j,
     ],
-)  # fmt: skip
+)
 def test_other_keys_are_kept_by_their_pickle(key):
     assert roundtrip(key) == key
     assert code(key) == code(roundtrip(key))
@@ -255,16 +309,13 @@ def test_equal_objects_have_one_encoding():
     assert code(one) == code(two)
 
 
-@pytest.mark.parametrize("key", [[], {}, set(), bytearray(), (1, []), Unhashable(1), frozenset, (({},),)])
+@pytest.mark.parametrize("key", [[], {}, set(), bytearray(), (1, []), Unhashable(1), (({},),)])
 def test_refuses_what_a_dict_refuses(key):
-    try:
+    with pytest.raises(TypeError) as expected:
         hash(key)
-    except TypeError as error:
-        with pytest.raises(TypeError) as caught:
-            lane.encode_key(key)
-        assert str(caught.value) == str(error)
-    else:
-        assert roundtrip(key) is key
+    with pytest.raises(TypeError) as caught:
+        lane.encode_key(key)
+    assert str(caught.value) == str(expected.value)
 
 
 def test_a_key_that_cannot_be_pickled_names_its_type():
@@ -315,7 +366,7 @@ def test_subclasses_as_values_keep_their_type():
 
 
 def test_large_pickles_come_back_and_are_not_held():
-    value = {"text": "x" * 300_000, "octets": b"y" * 300_000, "many": list(range(30_000)), "array": bytearray(b"z" * 200_000)}
+    value = {"text": "x" * 300_000, "octets": b"y" * 300_000, "many": list(range(30_000)), "array": bytearray(200_000)}
     stored = lane.encode_value(value)
     assert lane.decode_value(stored) == value
     gc.collect()
@@ -343,7 +394,7 @@ def test_cut_keys_are_refused_or_mean_something(key, data):
         pass
 
 
-@given(st.binary(max_size=40).filter(lambda junk: not junk or not 0xC7 <= junk[0] <= 0xD8 or junk[0] in range(0xCA, 0xD4)))
+@given(st.binary(max_size=40).filter(lambda junk: junk[:1] not in EXTENSIONS))
 def test_damaged_values_are_refused_or_mean_something(junk):
     try:
         value = lane.decode_value(junk)

@@ -42,12 +42,13 @@ def slow_key(key: Any) -> bytes | tuple[Any]:
 
 def slow_value(value: Any) -> bytes:
     """Pickle what pickle itself refused: functions and classes by value."""
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     try:
-        return cloudpickle.dumps(value, protocol=5)
+        pickled: bytes = cloudpickle.dumps(value, protocol=5)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise TypeError(f"cannot store an object of type {_name(value)}: {error}") from error
+    return pickled
 
 
 def _equal_number(key: Any) -> Any:
