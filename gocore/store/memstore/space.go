@@ -76,15 +76,7 @@ func (s *Space) Begin(mode store.Mode, wait store.Wait) (store.Txn, error) {
 
 func (s *Space) begin(mode store.Mode, wait store.Wait) (*txn, error) {
 	if mode == store.Read {
-		now, err := s.committed()
-		if err != nil {
-			return nil, err
-		}
-		t := &txn{space: s, snapshot: *now}
-		s.mu.Lock()
-		s.readers[t] = time.Now()
-		s.mu.Unlock()
-		return t, nil
+		return s.beginRead()
 	}
 	if err := s.failed(); err != nil {
 		return nil, err
@@ -102,6 +94,21 @@ func (s *Space) begin(mode store.Mode, wait store.Wait) (*txn, error) {
 		return nil, err
 	}
 	return &txn{space: s, write: true, snapshot: next}, nil
+}
+
+// beginRead holds backend.mu so that Close sees the reader or the reader sees
+// the close.
+func (s *Space) beginRead() (*txn, error) {
+	s.backend.mu.Lock()
+	defer s.backend.mu.Unlock()
+	if err := s.failed(); err != nil {
+		return nil, err
+	}
+	t := &txn{space: s, snapshot: *s.disk.committed}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readers[t] = time.Now()
+	return t, nil
 }
 
 // successor is a copy of the newest snapshot to write in. The lock keeps two
@@ -270,12 +277,23 @@ func (s *Space) Close() error {
 	if err := s.failed(); err != nil {
 		return err
 	}
-	s.openers--
-	if s.openers > 0 {
+	if s.openers > 1 {
+		s.openers--
 		return nil
 	}
+	if s.turn.isHeld() || s.hasReaders() {
+		return errs.New(errs.BadTransaction, "close namespace", s.namespace,
+			"transactions are open on it; end them first")
+	}
+	s.openers = 0
 	s.disk.open = nil
 	s.end(errs.New(errs.Stale, "use namespace", s.namespace,
 		"it was closed; open it again"))
 	return s.backend.flush(s.disk)
+}
+
+func (s *Space) hasReaders() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.readers) != 0
 }

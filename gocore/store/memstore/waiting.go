@@ -123,6 +123,12 @@ func (l *writerLock) release() {
 	l.handOn()
 }
 
+func (l *writerLock) isHeld() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held
+}
+
 // handOn needs l.mu. The lock stays held when somebody waits, so that nobody
 // who comes later gets in between.
 func (l *writerLock) handOn() {

@@ -237,7 +237,11 @@ var rangeTests = []test{
 		put(t, space, "a", "1")
 		with(t, space, store.Read, func(txn store.Txn) {
 			for name, call := range writeCalls(txn) {
-				if err := call(); !errs.Has(err, errs.ReadOnly) {
+				err := call()
+				if errs.Has(err, errs.BadTransaction) && (name == "Rollback" || name == "Release") {
+					continue // as good: no savepoint is open
+				}
+				if !errs.Has(err, errs.ReadOnly) {
 					t.Errorf("%s in a read transaction: got %v, want code read-only", name, err)
 				}
 			}

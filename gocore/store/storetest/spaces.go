@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -66,10 +68,32 @@ var spaceTests = []test{
 		ok(t, err)
 		put(t, space, "k", "v")
 		ok(t, space.Close())
+		space.Version(channelA) // has no error to return: must only be harmless
 		for name, call := range spaceCalls(t, space) {
 			if err := call(); !errs.Has(err, errs.Stale) {
 				t.Errorf("%s after Close: got %v, want code stale", name, err)
 			}
+		}
+	}},
+	{"CloseIsRefusedWhileATransactionIsOpen", func(t *testing.T, b store.Backend) {
+		space, err := b.Open(namespace, true)
+		ok(t, err)
+		put(t, space, "k", string(pattern(100)))
+		for _, mode := range []store.Mode{store.Read, store.Write} {
+			with(t, space, mode, func(txn store.Txn) {
+				fails(t, space.Close(), errs.BadTransaction)
+				has(t, txn, "k", string(pattern(100)))
+			})
+		}
+		_, pin, err := space.Peek([]byte("k"), nil)
+		ok(t, err)
+		fails(t, space.Close(), errs.BadTransaction)
+		pin.Abort()
+		ok(t, space.Close())
+	}},
+	{"CloseDuringUseDoesNoHarm", func(t *testing.T, b store.Backend) {
+		for range 5 {
+			closeDuringUse(t, b)
 		}
 	}},
 	{"ContentOutlivesClose", func(t *testing.T, b store.Backend) {
@@ -360,4 +384,75 @@ func backsUp(t *testing.T, b store.Backend) {
 		}
 	})
 	ok(t, restored.Close())
+}
+
+// closeDuringUse closes the space under goroutines that use it. Close may be
+// refused while they have transactions; each of their calls must work, or get
+// errs.Stale, and nothing may crash.
+func closeDuringUse(t *testing.T, b store.Backend) {
+	t.Helper()
+	space, err := b.Open(namespace, true)
+	ok(t, err)
+	put(t, space, "k", string(pattern(100)))
+	uses := []func() error{
+		func() error { return beginOnce(space, patient) },
+		func() error { return updateOnce(space, patient) },
+		func() error {
+			_, pin, err := space.Peek([]byte("k"), nil)
+			if err == nil {
+				pin.Abort()
+			}
+			return err
+		},
+		func() error {
+			_, err := space.WaitChange(context.Background(), store.AnyChange, space.Version(store.AnyChange), patient)
+			return err
+		},
+		func() error { _, err := space.Stats(); return err },
+	}
+	results := make(chan error, len(uses))
+	used := make(chan struct{}, len(uses))
+	closing := make(chan struct{})
+	for _, use := range uses {
+		go func() {
+			left := 3 // calls from the moment that the space is being closed
+			for round := 0; left > 0; round++ {
+				select {
+				case <-closing:
+					left--
+				default:
+				}
+				if err := use(); errs.Has(err, errs.Stale) {
+					break
+				} else if err != nil {
+					results <- err
+					return
+				}
+				if round == 3 {
+					used <- struct{}{}
+				}
+			}
+			results <- nil
+		}()
+	}
+	for range uses {
+		select {
+		case <-used:
+		case err := <-results:
+			t.Fatalf("a user ended before the close: %v", err)
+		}
+	}
+	close(closing)
+	for deadline := time.Now().Add(patience); ; {
+		err := space.Close()
+		if err == nil {
+			break
+		}
+		fails(t, err, errs.BadTransaction)
+		if time.Now().After(deadline) {
+			t.Fatalf("still refused after its users have ended: %v", err)
+		}
+		runtime.Gosched()
+	}
+	collect(t, results, len(uses))
 }

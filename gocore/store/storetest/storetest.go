@@ -66,7 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Backend) {
 const namespace = "memory/suite"
 
 // patience bounds waits that are to succeed: it is reached only by a failure.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // patient waits for the writer's turn as long as a test may.
 var patient = store.Wait{Timeout: patience}
@@ -231,7 +231,7 @@ func namesThisProcess(t tb, err error) {
 // collect waits for n results of goroutines and joins their errors.
 func collect(t *testing.T, results <-chan error, n int) {
 	t.Helper()
-	timeout := time.After(3 * patience)
+	timeout := time.After(2 * patience)
 	var all []error
 	for i := range n {
 		select {

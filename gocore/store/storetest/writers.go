@@ -113,7 +113,11 @@ var writerTests = []test{
 		// Some write without a pause; each of the others must get its turns.
 		const greedy, modest, turns = 3, 2, 10
 		stop := make(chan struct{})
-		results := make(chan error, greedy+modest)
+		results := make(chan error, greedy)
+		defer func() {
+			close(stop)
+			collect(t, results, greedy)
+		}()
 		for range greedy {
 			go func() {
 				for {
@@ -143,8 +147,6 @@ var writerTests = []test{
 			}()
 		}
 		collect(t, others, modest)
-		close(stop)
-		collect(t, results, greedy)
 	}},
 	{"WritersOfOtherNamespacesDoNotMeet", func(t *testing.T, b store.Backend) {
 		one := openSpace(t, b)
@@ -247,7 +249,7 @@ var errOnPurpose = errors.New("on purpose")
 var updateTests = []test{
 	{"UpdateCommits", func(t *testing.T, b store.Backend) {
 		space := openSpace(t, b)
-		ok(t, updateOnce(space, store.Wait{}))
+		ok(t, updateOnce(space, patient))
 		with(t, space, store.Read, func(txn store.Txn) { has(t, txn, "once", "") })
 	}},
 	{"AnErrorUndoesAndComesBackUnchanged", func(t *testing.T, b store.Backend) {
