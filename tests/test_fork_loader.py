@@ -232,3 +232,19 @@ open_files = count()
 in_child(lambda: [use(), in_child(lambda: [use(), check()]), check()])
 """.replace("in_child(", "def check():\n    assert count() == open_files\nin_child(", 1)
     )
+
+
+def test_a_fork_in_the_middle_of_loading(script: Script) -> None:
+    script(
+        PRELUDE.replace("_native.ctl.Version()\nbefore = _native.lane\n", "before = _native.lane\n")
+        + """
+original = _native._import
+def fork_after(name, path):
+    module = original(name, path)
+    _native._import = original
+    in_child(use)
+    return module
+_native._import = fork_after
+use()
+"""
+    )

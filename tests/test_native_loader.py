@@ -193,3 +193,27 @@ assert os.waitpid(child, 0)[1] == 0
 """,
         PARKIT_TEST_HOOKS="1",
     )
+
+
+def test_pythons_signal_handling_is_left_alone(script: Script) -> None:
+    script("""
+import os, signal
+from parkit import _native
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+_native.ctl.Version()
+assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+for _ in range(3):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            _native.ctl.Version()
+    except KeyboardInterrupt:
+        continue
+    raise AssertionError('SIGINT was lost')
+""")
+
+
+def test_a_crash_elsewhere_is_still_reported_by_faulthandler(script: Script) -> None:
+    done = script("import ctypes; from parkit import _native; _native.ctl.Version(); ctypes.string_at(0)", code=-11)
+    assert "Segmentation fault" in done.stderr
+    assert "string_at" in done.stderr

@@ -61,6 +61,8 @@ _lock = threading.RLock()
 _modules: dict[str, ModuleType] | None = None
 _configuring = False
 _callbacks: list[Callable[[Any, Any], object]] = []
+# Whether this process, or one it was forked from, has begun to load the library.
+_begun = _inherited = False
 # The copies that ancestors used. Kept: to free their modules would run their code.
 _dead: list[dict[str, ModuleType]] = []
 
@@ -149,8 +151,8 @@ def translate(error: RuntimeError) -> Exception:
 
 
 def _open() -> dict[str, ModuleType]:
-    global _source
-    if not _dead:
+    global _source, _begun
+    if not _inherited:
         try:
             _source = _Source(LIBRARY)
         except FileNotFoundError:
@@ -160,8 +162,9 @@ def _open() -> dict[str, ModuleType]:
                 name="parkit",
                 path=LIBRARY,
             ) from None
+        _begun = True
         return _load_from(LIBRARY)
-    assert _source is not None, "a dead copy was loaded from somewhere"
+    assert _source is not None, "what was inherited was loaded from somewhere"
     copy = _copy(_source.usable())
     try:
         # The dots make a name that neither the linker nor Python's import has met, should the number
@@ -222,8 +225,9 @@ def _forked(reason: str) -> Exception:
 
 
 def _after_fork_in_child() -> None:
-    global lane, ctl, generation, _lock, _modules, _configuring
+    global lane, ctl, generation, _lock, _modules, _configuring, _begun, _inherited
     generation += 1
+    _begun, _inherited = False, _begun or _inherited
     if _modules is not None:
         _dead.append(_modules)
     _modules, _configuring = None, False
