@@ -1,0 +1,163 @@
+package lmdbstore
+
+/*
+#cgo CFLAGS: -std=gnu11 -O2 -Wall -pthread
+#cgo linux LDFLAGS: -pthread -Wl,--unresolved-symbols=ignore-all
+#include <errno.h>
+#include <stdlib.h>
+#include "engine.h"
+
+#cgo noescape pk_peek
+#cgo nocallback pk_peek
+#cgo noescape pk_get
+#cgo nocallback pk_get
+#cgo noescape pk_put
+#cgo nocallback pk_put
+#cgo noescape pk_del
+#cgo nocallback pk_del
+#cgo noescape pk_del_range
+#cgo nocallback pk_del_range
+#cgo noescape pk_scan
+#cgo nocallback pk_scan
+#cgo noescape pk_write_begin
+#cgo nocallback pk_write_begin
+#cgo noescape pk_write_commit
+#cgo nocallback pk_write_commit
+#cgo nocallback pk_write_locked
+#cgo nocallback pk_write_abort
+#cgo nocallback pk_renew
+#cgo nocallback pk_reset
+#cgo nocallback pk_page_seq
+#cgo nocallback pk_page_wait
+#cgo noescape pk_page_lock
+#cgo nocallback pk_page_lock
+*/
+import "C"
+
+import (
+	"reflect"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"github.com/PowerDNS/lmdb-go/lmdb"
+
+	"parkit/gocore/errs"
+	"parkit/gocore/store"
+)
+
+// LMDB's own error numbers.
+const (
+	mdbNotFound        = -30798
+	mdbPageNotFound    = -30797
+	mdbCorrupted       = -30796
+	mdbPanic           = -30795
+	mdbVersionMismatch = -30794
+	mdbInvalid         = -30793
+	mdbMapFull         = -30792
+	mdbReadersFull     = -30790
+	mdbTxnFull         = -30788
+	mdbMapResized      = -30785
+	mdbBadRslot        = -30783
+	mdbBadTxn          = -30782
+	mdbBadValSize      = -30781
+)
+
+const (
+	busy   = C.PK_BUSY
+	pinned = C.PK_PINNED
+)
+
+// envOffset is where an lmdb.Env keeps its MDB_env; lmdb-go has no call that
+// hands it out.
+var envOffset = func() uintptr {
+	field, ok := reflect.TypeFor[lmdb.Env]().FieldByName("_env")
+	if !ok {
+		panic("lmdb-go changed the layout of lmdb.Env; pin the release that go.mod names")
+	}
+	return field.Offset
+}()
+
+func rawEnv(env *lmdb.Env) *C.MDB_env {
+	return *(**C.MDB_env)(unsafe.Add(unsafe.Pointer(env), envOffset))
+}
+
+// lockedThread runs fn on one OS thread, as a write transaction must be.
+func lockedThread(fn func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return fn()
+}
+
+func freeString(s *C.char) { C.free(unsafe.Pointer(s)) }
+
+func cbool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// failure turns a number of LMDB or the system into an error of the core.
+func (s *Space) failure(op string, rc int) error {
+	subject := s.name
+	switch rc {
+	case 0:
+		return nil
+	case mdbNotFound:
+		return store.ErrNotFound
+	case mdbMapFull:
+		return errs.New(errs.Full, op, subject, "the namespace has no room for this; room is made for the next transaction, so run it again")
+	case mdbTxnFull:
+		return errs.New(errs.TooBig, op, subject, "the transaction changed more pages than one can hold; split it")
+	case mdbReadersFull:
+		return errs.New(errs.TooManyReaders, op, subject, "every reader slot is taken; end snapshots, or raise LMDB_MAX_READERS before the namespace is first opened")
+	case mdbCorrupted, mdbPageNotFound, mdbInvalid:
+		return errs.Newf(errs.Corrupt, op, subject, "the data file is damaged (LMDB error %d); restore a backup, or run a check to see what can be read", rc)
+	case mdbVersionMismatch:
+		return errs.New(errs.NewerFormat, op, subject, "the data file was written by another version of LMDB")
+	case mdbPanic:
+		s.dead.Store(true)
+		return errs.New(errs.Dead, op, subject, "the environment failed in this process; open the namespace again")
+	case mdbMapResized:
+		return errs.New(errs.Conflict, op, subject, "another process made the namespace larger while this process holds transactions on it; end them and try again")
+	case mdbBadTxn, mdbBadRslot:
+		return errs.New(errs.BadTransaction, op, subject, "the transaction failed earlier or has ended; abort it and begin a new one")
+	case mdbBadValSize:
+		return errs.New(errs.InvalidArgument, op, subject, "a key has at least one byte")
+	case int(syscall.ENOSPC), int(syscall.EDQUOT), int(syscall.EFBIG):
+		return errs.Wrap(errs.Full, op, subject, syscall.Errno(rc))
+	case int(syscall.EACCES), int(syscall.EROFS):
+		return errs.Wrap(errs.ReadOnly, op, subject, syscall.Errno(rc))
+	case int(syscall.ENOMEM):
+		return errs.Wrap(errs.IO, op, subject, syscall.Errno(rc))
+	}
+	if rc > 0 {
+		return errs.Wrap(errs.IO, op, subject, syscall.Errno(rc))
+	}
+	return errs.Newf(errs.Internal, op, subject, "LMDB error %d", rc)
+}
+
+// checkKey refuses what LMDB would, before anything changed.
+func (s *Space) checkKey(op string, key []byte) error {
+	if len(key) == 0 {
+		return s.failure(op, mdbBadValSize)
+	}
+	if len(key) > store.MaxKey {
+		return errs.Newf(errs.TooBig, op, s.name, "a key of %d bytes is longer than the %d that the store takes", len(key), store.MaxKey)
+	}
+	return nil
+}
+
+// cbytes is the address and length of b as C takes them; b may be empty.
+func cbytes(b []byte) (unsafe.Pointer, C.size_t) {
+	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+}
+
+// gobytes is C memory as a slice; it is the store's, not the collector's.
+func gobytes(p unsafe.Pointer, n C.size_t) []byte {
+	if n == 0 {
+		return []byte{}
+	}
+	return unsafe.Slice((*byte)(p), int(n))
+}

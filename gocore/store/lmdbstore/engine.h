@@ -1,0 +1,72 @@
+// The few calls of LMDB that the hot path needs, bundled so that one user
+// operation costs as few crossings from Go to C as possible. The LMDB that
+// they reach is the one that lmdb-go carries; its symbols are resolved when
+// the program is linked.
+#ifndef PARKIT_ENGINE_H
+#define PARKIT_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "page.h"
+
+typedef struct MDB_env MDB_env;
+typedef struct MDB_txn MDB_txn;
+
+// A reference into the store: rc is LMDB's, p and n what was found.
+typedef struct {
+	int rc;
+	void *p;
+	size_t n;
+} pk_ref;
+
+// What the beginning of a write transaction found.
+typedef struct {
+	int rc;          // LMDB's or the system's; PK_BUSY when the turn is another's
+	MDB_txn *txn;
+	uint64_t next;   // first page that no commit has used yet
+} pk_write;
+
+typedef struct {
+	int rc;
+	int fresh;
+	void *p;
+} pk_stored;
+
+typedef struct {
+	const void *k;
+	size_t kn;
+	const void *v;
+	size_t vn;
+} pk_pair;
+
+enum { PK_BUSY = 1 << 20, PK_PINNED = (1 << 20) + 1 };
+enum { PK_REVERSE = 1 };
+
+int pk_begin_read(MDB_env *env, MDB_txn **txn);
+int pk_renew(MDB_txn *txn);
+void pk_reset(MDB_txn *txn);
+void pk_abort(MDB_txn *txn);
+uint64_t pk_txn_id(MDB_txn *txn);
+uint64_t pk_next_page(MDB_txn *txn);
+
+// pk_peek renews txn, reads key, and either copies the value to dst and resets
+// txn, or (PK_PINNED) returns it in place and leaves txn open.
+pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, void *dst, size_t cap);
+pk_ref pk_get(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
+
+// pk_write_begin takes the writer's turn if it is free and begins.
+pk_write pk_write_begin(pk_page *page, MDB_env *env);
+// pk_write_locked begins for a thread that has the turn already.
+pk_write pk_write_locked(MDB_env *env);
+// pk_write_commit commits, publishes the changes and passes the turn on; on an
+// error nothing was committed and the turn has been passed on all the same.
+int pk_write_commit(pk_page *page, MDB_txn *txn, uint64_t channels, const uint8_t *one);
+void pk_write_abort(pk_page *page, MDB_txn *txn);
+
+pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const void *val, size_t vn, int reserve);
+int pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
+long pk_del_range(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin);
+int pk_scan(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin, int flags, pk_pair *out, int max);
+
+#endif

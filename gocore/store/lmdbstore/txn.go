@@ -1,0 +1,462 @@
+package lmdbstore
+
+/*
+#include "engine.h"
+*/
+import "C"
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"parkit/gocore/errs"
+	"parkit/gocore/store"
+)
+
+// Txn is a transaction on a Space.
+type Txn struct {
+	s        *Space
+	txn      *C.MDB_txn
+	mode     store.Mode
+	undo     store.Undo
+	channels uint64                   // touched: one bit each
+	one      [C.PK_ONE_CHANNELS]uint8 // waiters to wake, one a call of WakeOne
+	broken   error                    // LMDB refuses this transaction from here on
+	gate     bool                     // holds the writers' gate of this process
+}
+
+var errEnded = errs.New(errs.BadTransaction, "", "", "the transaction has ended")
+
+func (t *Txn) usable() error {
+	if t.txn == nil {
+		return errEnded
+	}
+	return t.broken
+}
+
+func (t *Txn) writable(key []byte) error {
+	if t.txn == nil {
+		return errEnded
+	}
+	if t.broken != nil {
+		return t.broken
+	}
+	if t.mode != store.Write {
+		return errs.New(errs.ReadOnly, "write", t.s.name, "this is a read transaction")
+	}
+	return t.s.checkKey("write", key)
+}
+
+// failed turns a number into an error, and remembers it where LMDB has given
+// the transaction up.
+func (t *Txn) failed(op string, rc int) error {
+	err := t.s.failure(op, rc)
+	if rc != mdbNotFound && rc != mdbBadValSize && t.mode == store.Write {
+		t.broken = err
+		if rc == mdbMapFull {
+			t.s.needed.Store(max(t.s.needed.Load(), t.s.pageSize*uint64(C.pk_next_page(t.txn))))
+		}
+	}
+	return err
+}
+
+// Get returns the value of key.
+func (t *Txn) Get(key []byte) ([]byte, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	if err := t.s.checkKey("read", key); err != nil {
+		return nil, err
+	}
+	kp, kn := cbytes(key)
+	found := C.pk_get(t.txn, t.s.dbi, kp, kn)
+	if found.rc == 0 {
+		return gobytes(found.p, found.n), nil
+	}
+	if found.rc == mdbNotFound {
+		return nil, store.ErrNotFound
+	}
+	return nil, t.failed("read", int(found.rc))
+}
+
+// GetMany gets several keys; a missing one gives a nil element.
+func (t *Txn) GetMany(keys, values [][]byte) error {
+	for i, key := range keys {
+		value, err := t.Get(key)
+		if err != nil && err != store.ErrNotFound {
+			return err
+		}
+		values[i] = value
+	}
+	return nil
+}
+
+// record keeps what a write is about to replace, while a savepoint is open.
+func (t *Txn) record(key []byte) error {
+	if !t.undo.Active() {
+		return nil
+	}
+	old, err := t.Get(key)
+	if err != nil && err != store.ErrNotFound {
+		return err
+	}
+	t.undo.Record(key, old, err == nil)
+	return nil
+}
+
+func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool, error) {
+	if err := t.writable(key); err != nil {
+		return nil, false, err
+	}
+	if n > maxValue {
+		return nil, false, errs.Newf(errs.TooBig, "write", t.s.name, "a value of %d bytes is more than the %d that one entry can hold", n, maxValue)
+	}
+	if err := t.record(key); err != nil {
+		return nil, false, err
+	}
+	if t.s.memory {
+		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), uint64(n)); err != nil {
+			return nil, false, err
+		}
+	}
+	kp, kn := cbytes(key)
+	vp, _ := cbytes(value)
+	done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, C.size_t(n), reserve)
+	if done.rc != 0 {
+		if done.rc == mdbMapFull {
+			t.s.needed.Store(max(t.s.needed.Load(), uint64(C.pk_next_page(t.txn))*t.s.pageSize+2*uint64(n)))
+		}
+		return nil, false, t.failed("write", int(done.rc))
+	}
+	return done.p, done.fresh != 0, nil
+}
+
+// Put stores value under key and reports whether the key was new.
+func (t *Txn) Put(key, value []byte) (bool, error) {
+	_, fresh, err := t.put(key, value, len(value), 0)
+	return fresh, err
+}
+
+// Reserve stores an entry of n bytes and returns its memory to be filled.
+func (t *Txn) Reserve(key []byte, n int) ([]byte, bool, error) {
+	p, fresh, err := t.put(key, nil, n, 1)
+	if err != nil {
+		return nil, false, err
+	}
+	return gobytes(p, C.size_t(n)), fresh, nil
+}
+
+// PutMany stores several entries and returns how many keys were new.
+func (t *Txn) PutMany(entries []store.Entry) (int, error) {
+	for _, e := range entries { // refused whole, before anything changed
+		if err := t.writable(e.Key); err != nil {
+			return 0, err
+		}
+	}
+	count := 0
+	for _, e := range entries {
+		fresh, err := t.Put(e.Key, e.Value)
+		if err != nil {
+			return count, err
+		}
+		if fresh {
+			count++
+		}
+	}
+	return count, nil
+}
+
+// Del removes key and reports whether it was there.
+func (t *Txn) Del(key []byte) (bool, error) {
+	if err := t.writable(key); err != nil {
+		return false, err
+	}
+	if err := t.record(key); err != nil {
+		return false, err
+	}
+	if t.s.memory {
+		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), 0); err != nil {
+			return false, err
+		}
+	}
+	kp, kn := cbytes(key)
+	switch rc := C.pk_del(t.txn, t.s.dbi, kp, kn); rc {
+	case 0:
+		return true, nil
+	case mdbNotFound:
+		return false, nil
+	default:
+		return false, t.failed("delete", int(rc))
+	}
+}
+
+// deleteBatch bounds how much one call of DelRange removes before it sees to
+// the blocks that the next one may need.
+const deleteBatch = 256
+
+// DelRange removes all keys of the range and returns how many there were.
+func (t *Txn) DelRange(r store.Range) (int, error) {
+	if err := t.writable([]byte{0}); err != nil {
+		return 0, err
+	}
+	if !t.undo.Active() && !t.s.memory {
+		lp, ln := cbytes(r.Lo)
+		hp, hn := cbytes(r.Hi)
+		n := C.pk_del_range(t.txn, t.s.dbi, lp, ln, hp, hn)
+		if n < 0 {
+			return 0, t.failed("delete", int(n))
+		}
+		return int(n), nil
+	}
+	r.Reverse, r.KeysOnly = false, false
+	batch := make([]store.Entry, deleteBatch)
+	keys := make([][]byte, 0, deleteBatch)
+	for total := 0; ; {
+		n, err := t.Scan(r, batch)
+		if err != nil || n == 0 {
+			return total, err
+		}
+		keys = keys[:0]
+		for _, e := range batch[:n] {
+			keys = append(keys, append([]byte(nil), e.Key...))
+		}
+		for _, key := range keys {
+			if _, err := t.Del(key); err != nil {
+				return total, err
+			}
+			total++
+		}
+	}
+}
+
+// scanStep is how many entries one crossing to LMDB brings.
+const scanStep = 64
+
+// Scan fills dst with the first entries of the range.
+func (t *Txn) Scan(r store.Range, dst []store.Entry) (int, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
+	var pairs [scanStep]C.pk_pair
+	flags := C.int(0)
+	if r.Reverse {
+		flags = C.PK_REVERSE
+	}
+	total := 0
+	for total < len(dst) {
+		want := min(scanStep, len(dst)-total)
+		lp, ln := cbytes(r.Lo)
+		hp, hn := cbytes(r.Hi)
+		n := int(C.pk_scan(t.txn, t.s.dbi, lp, ln, hp, hn, flags, &pairs[0], C.int(want)))
+		if n < 0 {
+			return total, t.failed("scan", n)
+		}
+		for i := range n {
+			dst[total].Key = gobytes(unsafe.Pointer(pairs[i].k), pairs[i].kn)
+			dst[total].Value = nil
+			if !r.KeysOnly {
+				dst[total].Value = gobytes(unsafe.Pointer(pairs[i].v), pairs[i].vn)
+			}
+			total++
+		}
+		if n < want {
+			break
+		}
+		r = r.Rest(dst[total-1].Key)
+	}
+	return total, nil
+}
+
+// TakeFirst removes the first entry of the range and returns a copy of it.
+func (t *Txn) TakeFirst(r store.Range) (store.Entry, error) {
+	var first [1]store.Entry
+	if err := t.writable([]byte{0}); err != nil {
+		return store.Entry{}, err
+	}
+	n, err := t.Scan(r, first[:])
+	if err != nil {
+		return store.Entry{}, err
+	}
+	if n == 0 {
+		return store.Entry{}, store.ErrNotFound
+	}
+	e := store.Entry{Key: append([]byte(nil), first[0].Key...), Value: append([]byte(nil), first[0].Value...)}
+	_, err = t.Del(e.Key)
+	return e, err
+}
+
+// NextSeq returns the next number of a counter.
+func (t *Txn) NextSeq(counter []byte) (uint64, error) {
+	if err := t.writable(counter); err != nil {
+		return 0, err
+	}
+	var last uint64
+	value, err := t.Get(counter)
+	switch {
+	case err == nil && len(value) == 8:
+		last = binary.BigEndian.Uint64(value)
+	case err == nil:
+		return 0, errs.Newf(errs.Corrupt, "count", t.s.name, "the counter %q is not 8 bytes long", counter)
+	case err != store.ErrNotFound:
+		return 0, err
+	}
+	var next [8]byte
+	binary.BigEndian.PutUint64(next[:], last+1)
+	_, err = t.Put(counter, next[:])
+	return last + 1, err
+}
+
+// Touch says that what channel stands for changed.
+func (t *Txn) Touch(channel store.Channel) { t.channels |= 1 << (channel % store.Channels) }
+
+// WakeOne is Touch for a channel of which one waiter is enough a call.
+func (t *Txn) WakeOne(channel store.Channel) {
+	if channel >= C.PK_ONE_CHANNELS {
+		t.Touch(channel)
+	} else if t.one[channel] < 255 {
+		t.one[channel]++
+	}
+}
+
+// Savepoint marks a point to come back to.
+func (t *Txn) Savepoint() error {
+	if err := t.writable([]byte{0}); err != nil {
+		return err
+	}
+	t.undo.Mark()
+	return nil
+}
+
+// Rollback undoes everything since the newest savepoint and removes it.
+func (t *Txn) Rollback() error {
+	if err := t.writable([]byte{0}); err != nil {
+		return err
+	}
+	if !t.undo.Active() {
+		return errs.New(errs.BadTransaction, "roll back", t.s.name, "no savepoint is open")
+	}
+	return t.undo.Rollback(t.restore, t.remove)
+}
+
+func (t *Txn) restore(key, value []byte) error {
+	kp, kn := cbytes(key)
+	vp, vn := cbytes(value)
+	if t.s.memory {
+		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), uint64(len(value))); err != nil {
+			t.broken = err
+			return err
+		}
+	}
+	if done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, vn, 0); done.rc != 0 {
+		return t.failed("roll back", int(done.rc))
+	}
+	return nil
+}
+
+func (t *Txn) remove(key []byte) error {
+	kp, kn := cbytes(key)
+	if rc := C.pk_del(t.txn, t.s.dbi, kp, kn); rc != 0 && rc != mdbNotFound {
+		return t.failed("roll back", int(rc))
+	}
+	return nil
+}
+
+// Release removes the newest savepoint and keeps what came after it.
+func (t *Txn) Release() error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if !t.undo.Active() {
+		return errs.New(errs.BadTransaction, "release savepoint", t.s.name, "no savepoint is open")
+	}
+	t.undo.Release()
+	return nil
+}
+
+// ID is the number of the commit that a read transaction sees; for a write
+// transaction, the one it will make.
+func (t *Txn) ID() uint64 {
+	if t.txn == nil {
+		return 0
+	}
+	return uint64(C.pk_txn_id(t.txn))
+}
+
+// Commit makes the writes visible.
+func (t *Txn) Commit() error {
+	if t.txn == nil {
+		return errEnded
+	}
+	if t.mode == store.Read {
+		t.Abort()
+		return nil
+	}
+	if t.broken != nil {
+		err := t.broken
+		t.Abort()
+		return err
+	}
+	if t.gate {
+		return t.s.commitWithGuests(t)
+	}
+	return t.commit()
+}
+
+func (t *Txn) commit() error {
+	s := t.s
+	if s.memory {
+		if err := s.blocksFor(uint64(C.pk_next_page(t.txn)), 0); err != nil {
+			t.Abort()
+			return err
+		}
+	}
+	var one *C.uint8_t
+	if t.one != [C.PK_ONE_CHANNELS]uint8{} {
+		one = (*C.uint8_t)(&t.one[0])
+	}
+	next := uint64(C.pk_next_page(t.txn))
+	rc := C.pk_write_commit(s.page, t.txn, C.uint64_t(t.channels), one)
+	t.end()
+	if rc == 0 {
+		return nil
+	}
+	if rc == mdbMapFull {
+		s.needed.Store(max(s.needed.Load(), next*s.pageSize+headroom(next*s.pageSize)))
+	}
+	err := s.failure("commit", int(rc))
+	// After a failed flush nobody knows what the file holds: the system may
+	// have dropped the pages that it could not write. Only a process that
+	// opens it again and reads it may go on.
+	if errs.Has(err, errs.IO) {
+		s.dead.Store(true)
+	}
+	return err
+}
+
+// Abort forgets the writes. After the end it does nothing.
+func (t *Txn) Abort() {
+	if t.txn == nil {
+		return
+	}
+	if t.mode == store.Read {
+		C.pk_reset(t.txn)
+		t.s.readers.mu.Lock()
+		delete(t.s.readers.pinned, t)
+		t.s.readers.mu.Unlock()
+		t.s.readers.leave(t.txn)
+		t.txn = nil
+		return
+	}
+	C.pk_write_abort(t.s.page, t.txn)
+	t.end()
+}
+
+// end lets the next writer of this process go on.
+func (t *Txn) end() {
+	t.txn = nil
+	t.s.readers.leave(nil)
+	if t.gate {
+		t.gate = false
+		<-t.s.writers.gate
+	}
+}
