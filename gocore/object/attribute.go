@@ -16,7 +16,7 @@ func (tx *Tx) GetAttr(o *Object, name string) ([]byte, error) {
 	if err := o.Void(); err != nil {
 		return nil, err
 	}
-	key := keys.AppendAttrKey(tx.key[:0], o.Prefix, name)
+	key := keys.AppendAttrKey(tx.scratch.key[:0], o.Prefix, name)
 	record, err := tx.Get(key)
 	if err == store.ErrNotFound {
 		if _, err := tx.State(o); err != nil {
@@ -39,7 +39,7 @@ func (tx *Tx) SetAttr(o *Object, name string, value []byte) error {
 	if _, err := tx.State(o); err != nil {
 		return err
 	}
-	key := keys.AppendAttrKey(tx.key[:0], o.Prefix, name)
+	key := keys.AppendAttrKey(tx.scratch.key[:0], o.Prefix, name)
 	if _, err := tx.PutEntry(key, nil, value); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (tx *Tx) DelAttr(o *Object, name string) error {
 	if _, err := tx.State(o); err != nil {
 		return err
 	}
-	found, err := tx.Del(keys.AppendAttrKey(tx.key[:0], o.Prefix, name))
+	found, err := tx.Del(keys.AppendAttrKey(tx.scratch.key[:0], o.Prefix, name))
 	if err != nil {
 		return err
 	}

@@ -56,8 +56,14 @@ type Tx struct {
 	broken      error // what failed half-way
 	brokenDepth int   // at which depth
 
-	fn     func(*Tx) error
-	run    func(store.Txn) error // runImplicit, bound once for all uses of a pooled Tx
+	fn      func(*Tx) error
+	run     func(store.Txn) error // runImplicit, bound once for all uses of a pooled Tx
+	scratch *scratch
+}
+
+// scratch is memory for what goes to the store. It is apart from the Tx
+// because memory that is handed to C must not have Go pointers beside it.
+type scratch struct {
 	key    [keys.MaxKey]byte
 	record [keys.StateSize]byte
 }
@@ -83,7 +89,7 @@ type savedSlot struct {
 type mark struct{ log, created int }
 
 var implicitTxs = sync.Pool{New: func() any {
-	tx := new(Tx)
+	tx := &Tx{scratch: new(scratch)}
 	tx.run = tx.runImplicit
 	return tx
 }}
@@ -96,7 +102,7 @@ func (s *Space) Begin(mode store.Mode, wait store.Wait) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tx{Txn: txn, space: s, mode: mode}, nil
+	return &Tx{Txn: txn, space: s, mode: mode, scratch: new(scratch)}, nil
 }
 
 // Update runs fn in a write transaction of its own and commits it. An error
@@ -199,7 +205,7 @@ func (tx *Tx) Fail(err error) error {
 // EntryKey is the database key of an entry of the object. It is valid until
 // the next call of EntryKey.
 func (tx *Tx) EntryKey(o *Object, tag byte, encoded []byte) (key []byte, shortened bool) {
-	return keys.AppendEntryKey(tx.key[:0], o.Prefix, tag, encoded)
+	return keys.AppendEntryKey(tx.scratch.key[:0], o.Prefix, tag, encoded)
 }
 
 // PutEntry stores an entry record and reports whether its key was new. own
@@ -327,8 +333,8 @@ func (tx *Tx) writeState(s *slot) error {
 			s.state.Version++
 		}
 		raw := keys.State{Flags: s.state.Flags, Version: s.state.Version, Length: s.state.Length}
-		keys.PutState(tx.record[:], s.object.stateKey, raw)
-		if _, err := tx.Put(s.object.stateKey, tx.record[:]); err != nil {
+		keys.PutState(tx.scratch.record[:], s.object.stateKey, raw)
+		if _, err := tx.Put(s.object.stateKey, tx.scratch.record[:]); err != nil {
 			return err
 		}
 	}

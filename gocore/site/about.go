@@ -127,6 +127,9 @@ func writeSynced(name string, text []byte) error {
 // syncDirectory makes the entries of a directory last.
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // one may make entries in a directory that one may not read
+	}
 	if err != nil {
 		return errs.Wrap(errs.IO, "flush directory", path, err)
 	}

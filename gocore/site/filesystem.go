@@ -10,13 +10,16 @@ import (
 // otherwise. It is for those who know that only one machine uses the site.
 const unsafeFSVariable = "PARKIT_ALLOW_UNSAFE_FS"
 
+// fileSystemKind is unsafeFileSystem except in tests.
+var fileSystemKind = unsafeFileSystem
+
 // checkFileSystem refuses file systems on which LMDB's shared memory map or
 // its locks do not hold: those of a network, and those run by a user process.
 func checkFileSystem(path string) error {
 	if os.Getenv(unsafeFSVariable) == "1" {
 		return nil
 	}
-	kind, err := unsafeFileSystem(path)
+	kind, err := fileSystemKind(path)
 	if err != nil {
 		return errs.Wrap(errs.IO, "look at the file system of", path, err)
 	}

@@ -94,7 +94,8 @@ func OpenWith(path string, options Options) (*Site, error) {
 	}
 	// The uuid is compared because an inode's number is given out again: the
 	// directory may have been removed and another site made in its place.
-	if s := opened.byIdentity[identity]; s != nil && s.UUID == about.UUID {
+	s := opened.byIdentity[identity]
+	if s != nil && s.UUID == about.UUID && same(s.Path, absolute) {
 		return s, nil
 	}
 	if err := refuseCopy(absolute, about.UUID); err != nil {
@@ -276,13 +277,18 @@ func refuseCopy(path, uuid string) error {
 	if err != nil || there == nil || there.UUID != uuid {
 		return nil
 	}
-	a, errA := os.Stat(path)
-	b, errB := os.Stat(other.Path)
-	if errA == nil && errB == nil && os.SameFile(a, b) {
+	if same(path, other.Path) {
 		return nil
 	}
 	return errs.Newf(errs.InvalidPath, "open site", path,
 		"this is a copy of the site %s, which this process has open; open the copy in another process", other.Path)
+}
+
+// same reports whether two paths lead to one directory that exists.
+func same(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 func notFound(path string) error {
