@@ -112,14 +112,10 @@ func (s *Store) look(worker Worker) (ready bool, due int64, err error) {
 	if err := retired(tx, sc, worker.ID); err != nil {
 		return false, 0, err
 	}
-	due, err = nearestDue(tx, sc)
-	if err != nil {
-		return false, 0, err
-	}
+	ready, due, err = survey(tx, sc, worker.Queues, true)
 	if due > 0 && due <= s.now() {
-		return true, 0, nil // perhaps for another queue: ClaimTx tells
+		ready = true // perhaps for another queue: ClaimTx tells
 	}
-	ready, err = head(tx, sc, worker.Queues)
 	return ready, due, err
 }
 
@@ -140,18 +136,11 @@ func retired(tx store.Txn, sc *scratch, worker uint64) error {
 	return err
 }
 
-// nearestDue is the earliest due time of a delayed task; 0 when there is none.
-func nearestDue(tx store.Txn, sc *scratch) (int64, error) {
-	n, err := tx.Scan(rangeDelayed, sc.entries[:])
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	return dueOf(sc.entries[0].Key), nil
-}
-
 var (
 	rangeDelayed = tagRange(tagDelayed)
-	rangeReady   = tagRange(tagReady)
+	// rangeWaiting is ready and delayed tasks: one look past the last queue's
+	// tasks finds the nearest due time.
+	rangeWaiting = store.Range{Lo: []byte{keyspace, tagReady}, Hi: []byte{keyspace, tagDelayed + 1}, KeysOnly: true}
 )
 
 func tagRange(tag byte) store.Range {
@@ -171,11 +160,13 @@ func dueOf(key []byte) int64 {
 	return int64(due)
 }
 
-// head puts the ready key to claim next into sc.key2; false when there is none.
-// It is the highest priority of all queues served, then the oldest task.
-func head(tx store.Txn, sc *scratch, queues []string) (bool, error) {
-	found, rank, id := false, byte(0), uint64(0)
-	better := func(key []byte) []byte {
+// survey puts the ready key to claim next into sc.key2: the highest priority of
+// all queues served, then the oldest task. due is the nearest due time of a
+// delayed task; 0 when there is none. With any it stops at the first ready
+// task, without due.
+func survey(tx store.Txn, sc *scratch, queues []string, any bool) (found bool, due int64, err error) {
+	rank, id := byte(0), uint64(0)
+	better := func(key []byte) (queue []byte) {
 		queue, r, i, ok := splitReady(key)
 		if ok && (!found || r < rank || r == rank && i < id) {
 			found, rank, id = true, r, i
@@ -183,30 +174,40 @@ func head(tx store.Txn, sc *scratch, queues []string) (bool, error) {
 		}
 		return queue
 	}
-	if len(queues) > 0 {
-		for _, queue := range queues {
-			sc.key = append(append(append(sc.key[:0], keyspace, tagReady), queue...), 0)
-			r := store.Prefix(sc.key)
-			r.KeysOnly = true
-			n, err := tx.Scan(r, sc.entries[:])
-			if err != nil {
-				return false, err
-			}
-			if n > 0 {
-				better(sc.entries[0].Key)
+	for _, queue := range queues {
+		sc.key = append(append(append(sc.key[:0], keyspace, tagReady), queue...), 0)
+		r := store.Prefix(sc.key)
+		r.KeysOnly = true
+		n, err := tx.Scan(r, sc.entries[:])
+		if err != nil {
+			return false, 0, err
+		}
+		if n > 0 {
+			better(sc.entries[0].Key)
+			if any {
+				return true, 0, nil
 			}
 		}
-		return found, nil
+	}
+	r := rangeWaiting
+	if len(queues) > 0 {
+		r = rangeDelayed
 	}
 	// All queues: their names are not known, so go from one head to where the
 	// next queue's keys begin.
-	r := rangeReady
 	for {
 		n, err := tx.Scan(r, sc.entries[:])
 		if err != nil || n == 0 {
-			return found, err
+			return found, 0, err
 		}
-		queue := better(sc.entries[0].Key)
+		key := sc.entries[0].Key
+		if key[1] == tagDelayed {
+			return found, dueOf(key), nil
+		}
+		queue := better(key)
+		if any {
+			return true, 0, nil
+		}
 		sc.key = append(append(append(sc.key[:0], keyspace, tagReady), queue...), 1)
 		r.Lo = sc.key
 	}
@@ -214,11 +215,10 @@ func head(tx store.Txn, sc *scratch, queues []string) (bool, error) {
 
 // promote makes delayed tasks ready whose time has come, a hundred at once so
 // that no transaction grows without bound.
-func (s *Store) promote(tx store.Txn, sc *scratch) error {
-	now := s.now()
+func promote(tx store.Txn, sc *scratch, now int64) error {
 	for range 100 {
-		due, err := nearestDue(tx, sc)
-		if err != nil || due == 0 || due > now {
+		n, err := tx.Scan(rangeDelayed, sc.entries[:])
+		if err != nil || n == 0 || dueOf(sc.entries[0].Key) > now {
 			return err
 		}
 		key := append([]byte(nil), sc.entries[0].Key...)
@@ -249,10 +249,13 @@ func (s *Store) ClaimTx(tx store.Txn, worker Worker) (*Claim, error) {
 	if err := retired(tx, sc, worker.ID); err != nil {
 		return nil, err
 	}
-	if err := s.promote(tx, sc); err != nil {
-		return nil, err
+	now := s.now()
+	found, due, err := survey(tx, sc, worker.Queues, false)
+	if err == nil && due > 0 && due <= now {
+		if err = promote(tx, sc, now); err == nil {
+			found, _, err = survey(tx, sc, worker.Queues, false)
+		}
 	}
-	found, err := head(tx, sc, worker.Queues)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -273,7 +276,7 @@ func (s *Store) ClaimTx(tx store.Txn, worker Worker) (*Claim, error) {
 	}
 	r.Token++
 	r.Attempt++
-	r.Start, r.Due = s.now(), 0
+	r.Start, r.Due = now, 0
 	r.Worker, r.PID = worker.ID, worker.PID
 	if err := r.put(tx, sc); err != nil {
 		return nil, err

@@ -250,7 +250,7 @@ func oldestPending(tx store.Txn, sc *scratch) (oldest uint64, err error) {
 			oldest = id
 		}
 	}
-	r := rangeReady
+	r := tagRange(tagReady)
 	for {
 		n, err := tx.Scan(r, sc.entries[:])
 		if err != nil {

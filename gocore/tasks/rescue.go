@@ -63,7 +63,7 @@ func (s *Store) crashTx(tx store.Txn, worker uint64, detail string) (rescued Res
 	}
 	// The worker may have been woken for a task and have died before it claimed
 	// it: hand that wake-up on.
-	if ready, err := head(tx, sc, nil); err != nil {
+	if ready, _, err := survey(tx, sc, nil, true); err != nil {
 		return Rescued{}, err
 	} else if ready {
 		tx.WakeOne(Pending)

@@ -92,7 +92,8 @@ func (s *Space) fillHoles(from, to int64) error {
 }
 
 // headroom is how much of the map must be free when a transaction begins.
-func headroom(mapSize uint64) uint64 { return min(mapSize/4, 1<<30) }
+// Address space costs nothing, and a map cannot grow inside a transaction.
+func headroom(mapSize uint64) uint64 { return min(max(mapSize/4, 16<<20), 1<<30) }
 
 // roomy reports whether a transaction that begins at page next has the
 // headroom it should, and what an earlier one lacked.

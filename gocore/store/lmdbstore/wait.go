@@ -31,10 +31,11 @@ func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint
 		defer context.AfterFunc(ctx, func() { s.announce(1 << channel) })()
 	}
 	for {
-		if err := ctx.Err(); err != nil {
+		now := s.Version(channel)
+		if err := ctx.Err(); err != nil { // looked at last: its end moves the counter
 			return seen, errs.Wrap(errs.Interrupted, "wait", s.name, err)
 		}
-		if now := s.Version(channel); now != seen {
+		if now != seen {
 			return now, nil
 		}
 		if err := s.alive("wait"); err != nil {
