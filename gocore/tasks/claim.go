@@ -166,13 +166,16 @@ func dueOf(key []byte) int64 {
 // task, without due.
 func survey(tx store.Txn, sc *scratch, queues []string, any bool) (found bool, due int64, err error) {
 	rank, id := byte(0), uint64(0)
-	better := func(key []byte) (queue []byte) {
+	better := func(key []byte) (queue []byte, err error) {
 		queue, r, i, ok := splitReady(key)
-		if ok && (!found || r < rank || r == rank && i < id) {
+		if !ok {
+			return nil, damaged(key, "it is no key of a queue")
+		}
+		if !found || r < rank || r == rank && i < id {
 			found, rank, id = true, r, i
 			sc.key2 = append(sc.key2[:0], key...)
 		}
-		return queue
+		return queue, nil
 	}
 	for _, queue := range queues {
 		sc.key = append(append(append(sc.key[:0], keyspace, tagReady), queue...), 0)
@@ -183,9 +186,8 @@ func survey(tx store.Txn, sc *scratch, queues []string, any bool) (found bool, d
 			return false, 0, err
 		}
 		if n > 0 {
-			better(sc.entries[0].Key)
-			if any {
-				return true, 0, nil
+			if _, err := better(sc.entries[0].Key); err != nil || any {
+				return found, 0, err
 			}
 		}
 	}
@@ -204,9 +206,9 @@ func survey(tx store.Txn, sc *scratch, queues []string, any bool) (found bool, d
 		if key[1] == tagDelayed {
 			return found, dueOf(key), nil
 		}
-		queue := better(key)
-		if any {
-			return true, 0, nil
+		queue, err := better(key)
+		if err != nil || any {
+			return found, 0, err
 		}
 		sc.key = append(append(append(sc.key[:0], keyspace, tagReady), queue...), 1)
 		r.Lo = sc.key

@@ -1,0 +1,60 @@
+package pool
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"parkit/gocore/errs"
+	"parkit/gocore/tasks"
+)
+
+// registered is this process's own lock as a worker, kept for life.
+var registered struct {
+	sync.Mutex
+	worker tasks.Worker
+	lock   *fileLock
+}
+
+// RegisterWorker makes this process a worker: under the id the monitor gave it,
+// or a new one, with a lock that says it lives until it has died. Calling it
+// again gives the same worker. It must not claim before.
+func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
+	registered.Lock()
+	defer registered.Unlock()
+	if registered.lock != nil {
+		return registered.worker, nil
+	}
+	id, err := strconv.ParseUint(os.Getenv(EnvWorkerID), 10, 64)
+	if err != nil || id == 0 {
+		if id, err = s.NewWorker(turn); err != nil {
+			return tasks.Worker{}, err
+		}
+	}
+	// A program that a task starts is not this worker.
+	if err := os.Unsetenv(EnvWorkerID); err != nil {
+		return tasks.Worker{}, errs.Wrap(errs.Internal, "register worker", runDir, err)
+	}
+	lock, err := lockFile(workerLock(runDir, id))
+	for range 100 {
+		if !errs.Has(err, errs.WouldBlock) {
+			break
+		}
+		// A monitor that found the file before its lock is clearing it away.
+		time.Sleep(time.Millisecond)
+		lock, err = lockFile(workerLock(runDir, id))
+	}
+	if err != nil {
+		return tasks.Worker{}, err
+	}
+	registered.lock = lock
+	registered.worker = tasks.Worker{ID: id, PID: os.Getpid()}
+	return registered.worker, nil
+}
+
+// WorkerReady says that the worker will claim tasks from now on, which ends the
+// wait of Start.
+func WorkerReady(s *tasks.Store, worker tasks.Worker) error {
+	return s.WorkerReady(worker.ID, worker.PID, turn)
+}
