@@ -83,6 +83,30 @@ func TestUndoKeepsTheFirstOverwriteOnly(t *testing.T) {
 	}
 }
 
+func TestUndoReleaseKeepsTheOuterOnesFirstOverwrite(t *testing.T) {
+	for _, keys := range []int{1, linearKeys + 1} {
+		var u Undo
+		record := func(value string) {
+			for k := range keys {
+				u.Record(fmt.Appendf(nil, "%d", k), []byte(value), true)
+			}
+		}
+		u.Mark()
+		record("outer")
+		for range 3 {
+			u.Mark()
+			record("inner")
+			u.Record([]byte("more"), []byte("inner"), true)
+			if err := u.Release(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(u.entries) != keys+1 || string(u.entries[0].old) != "outer" {
+			t.Errorf("%d entries for %d keys, the first %q", len(u.entries), keys+1, u.entries[0].old)
+		}
+	}
+}
+
 func TestUndoCopiesWhatItRecords(t *testing.T) {
 	var u Undo
 	key, old := []byte("key"), []byte("old")

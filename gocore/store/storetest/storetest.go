@@ -203,6 +203,13 @@ func scanAll(t tb, txn store.Txn, r store.Range, batch int) []store.Entry {
 		n, err := txn.Scan(r, dst)
 		ok(t, err)
 		for _, e := range dst[:n] {
+			if len(all) > 0 {
+				// Else a backend that repeats a key would keep us here for ever.
+				order := bytes.Compare(all[len(all)-1].Key, e.Key)
+				if order == 0 || (order > 0) != r.Reverse {
+					t.Fatalf("scan of %+v: %s comes after %s", r, brief(e.Key), brief(all[len(all)-1].Key))
+				}
+			}
 			all = append(all, store.Entry{Key: bytes.Clone(e.Key), Value: bytes.Clone(e.Value)})
 		}
 		if n < batch {

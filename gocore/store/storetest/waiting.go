@@ -157,8 +157,10 @@ var waitingTests = []test{
 	{"WakeOneWakesEnough", func(t *testing.T, b store.Backend) {
 		for _, channel := range []store.Channel{channelQ, channelA} {
 			space := openSpace(t, b)
-			clearSpace(t, space)
-			wakeOneFeedsAll(t, space, channel)
+			for _, oneByOne := range []bool{false, true} {
+				clearSpace(t, space)
+				wakeOneFeedsAll(t, space, channel, oneByOne)
+			}
 		}
 	}},
 	{"WaitersThatGiveUpPassTheWakeUpOn", func(t *testing.T, b store.Backend) {
@@ -234,11 +236,15 @@ func pingPong(space store.Space, pair, side, rounds int) error {
 }
 
 // wakeOneFeedsAll puts items in one commit or several, with one WakeOne an
-// item; takers that sleep on channel must take all of them, each once.
-func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel) {
+// item; takers that sleep on channel must take all of them, each once. With
+// oneByOne the next batch comes when the last one is gone, so that most often
+// all takers sleep again and only the wake-up can rouse them.
+func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel, oneByOne bool) {
+	t.Helper()
 	const takers, items = 6, 120
 	queue := store.Prefix([]byte("item"))
 	var taken atomic.Int32
+	gone := make(chan struct{}, items) // one for each item taken
 	results := make(chan error, takers)
 	take := func() error {
 		for {
@@ -252,6 +258,7 @@ func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel) {
 			})
 			switch {
 			case err == nil:
+				gone <- struct{}{}
 				if taken.Add(1) == items {
 					err = space.Update(patient, func(txn store.Txn) error {
 						txn.Touch(channel) // the end: all of them
@@ -280,6 +287,16 @@ func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel) {
 			}
 			return nil
 		}))
+		for range min(batch, items-next) {
+			if !oneByOne {
+				break
+			}
+			select {
+			case <-gone:
+			case <-time.After(patience):
+				t.Fatalf("nobody came for an item; %d of %d are taken", taken.Load(), items)
+			}
+		}
 		next += batch
 	}
 	collect(t, results, takers)

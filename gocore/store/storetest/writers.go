@@ -110,14 +110,16 @@ var writerTests = []test{
 	}},
 	{"NobodyIsStarved", func(t *testing.T, b store.Backend) {
 		space := openSpace(t, b)
-		// Some write without a pause; each of the others must get its turns.
-		const greedy, modest, turns = 3, 2, 10
+		// Some write without a pause; another one must not wait for many of
+		// their turns once it stands in the queue.
+		const greedy, turns, bound = 4, 30, 200
 		stop := make(chan struct{})
 		results := make(chan error, greedy)
 		defer func() {
 			close(stop)
 			collect(t, results, greedy)
 		}()
+		var taken atomic.Int64
 		for range greedy {
 			go func() {
 				for {
@@ -125,6 +127,7 @@ var writerTests = []test{
 						results <- err
 						return
 					}
+					taken.Add(1)
 					select {
 					case <-stop:
 						results <- nil
@@ -134,19 +137,48 @@ var writerTests = []test{
 				}
 			}()
 		}
-		others := make(chan error, modest)
-		for range modest {
-			go func() {
-				for range turns {
-					if err := beginOnce(space, patient); err != nil {
-						others <- err
-						return
-					}
+		for range turns {
+			queued := int64(-1) // turns taken when the wait was under way
+			ok(t, beginOnce(space, store.Wait{Timeout: patience, Interrupted: func() bool {
+				if queued < 0 {
+					queued = taken.Load()
 				}
-				others <- nil
-			}()
+				return false
+			}}))
+			if passed := taken.Load() - queued; queued >= 0 && passed > bound {
+				t.Fatalf("%d turns went to those who came later", passed)
+			}
 		}
-		collect(t, others, modest)
+	}},
+	{"WhoGivesUpDoesNotKeepTheTurn", func(t *testing.T, b store.Backend) {
+		space := openSpace(t, b)
+		// The turn comes to the waiter while it decides to give up.
+		for _, attempt := range []func(store.Space, store.Wait) error{beginOnce, updateOnce} {
+			for giveUpAt := 1; giveUpAt <= 3; giveUpAt++ {
+				with(t, space, store.Write, func(txn store.Txn) {
+					endNow, ended := make(chan struct{}), make(chan struct{})
+					results := make(chan error, 1)
+					go func() {
+						asked := 0
+						results <- attempt(space, store.Wait{Timeout: -1, Interrupted: func() bool {
+							asked++
+							if asked == giveUpAt {
+								close(endNow)
+								<-ended
+							}
+							return asked >= giveUpAt
+						}})
+					}()
+					<-endNow
+					txn.Abort()
+					close(ended)
+					if err := <-results; err != nil {
+						fails(t, err, errs.Interrupted)
+					}
+				})
+				ok(t, beginOnce(space, store.Wait{Timeout: short}))
+			}
+		}
 	}},
 	{"WritersOfOtherNamespacesDoNotMeet", func(t *testing.T, b store.Backend) {
 		one := openSpace(t, b)
