@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,7 +66,10 @@ func siteConfig(site string) (Config, error) {
 		return Config{}, err
 	}
 	self := func(role string) Command {
-		return Command{Argv: []string{os.Args[0]}, Env: []string{envRole + "=" + role, envSite + "=" + site}}
+		return Command{Argv: []string{os.Args[0]}, Env: []string{
+			envRole + "=" + role, envSite + "=" + site,
+			"GORACE=atexit_sleep_ms=0", // else each process ends a second late under -race
+		}}
 	}
 	return Config{
 		RunDir: filepath.Join(site, "run"), LogDir: filepath.Join(site, "log"),
@@ -165,11 +166,11 @@ func awaitFile(path string) error {
 // site is a site of a test; no process of it outlives the test.
 type site struct {
 	Config
-	t    *testing.T
+	t    testing.TB
 	root string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	root := t.TempDir()
 	c, err := siteConfig(root)
 	if err != nil {
@@ -299,11 +300,4 @@ func gone(t *testing.T, pid int) {
 	if err != nil || !ended {
 		t.Fatalf("process %d lives: %v", pid, err)
 	}
-}
-
-var keyOf atomic.Uint64
-
-func someUUID() (u tasks.UUID) {
-	binary.BigEndian.PutUint64(u[:], keyOf.Add(1))
-	return u
 }

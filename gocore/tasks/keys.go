@@ -83,8 +83,6 @@ func keyOfSetting(b []byte, name string) []byte {
 // rankOf turns a priority into a byte that sorts the highest priority first.
 func rankOf(priority int8) byte { return byte(127 - int(priority)) }
 
-func priorityOf(rank byte) int8 { return int8(127 - int(rank)) }
-
 // lastID is the task id that every key but those of workers ends with.
 func lastID(key []byte) uint64 {
 	if len(key) < 10 {
@@ -108,15 +106,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // as damaged as one with flipped bits.
 const sealSize = 4
 
+func crcOf(key, content []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, content)
+}
+
 // putSealed writes head and tail as one sealed value.
 func putSealed(tx store.Txn, key, head, tail []byte) error {
 	memory, _, err := tx.Reserve(key, sealSize+len(head)+len(tail))
 	if err != nil {
 		return err
 	}
-	crc := crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, head)
-	crc = crc32.Update(crc, castagnoli, tail)
-	binary.LittleEndian.PutUint32(memory, crc)
+	binary.LittleEndian.PutUint32(memory, crc32.Update(crcOf(key, head), castagnoli, tail))
 	copy(memory[sealSize+copy(memory[sealSize:], head):], tail)
 	return nil
 }
@@ -131,7 +131,7 @@ func putMark(tx store.Txn, key []byte) error {
 
 // unseal checks value and returns its content, which aliases it.
 func unseal(key, value []byte) ([]byte, error) {
-	if len(value) < sealSize || crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value[sealSize:]) != binary.LittleEndian.Uint32(value) {
+	if len(value) < sealSize || crcOf(key, value[sealSize:]) != binary.LittleEndian.Uint32(value) {
 		return nil, damaged(key, "its checksum does not fit")
 	}
 	return value[sealSize:], nil

@@ -150,7 +150,8 @@ func (s *Store) SubmitMany(specs []Spec, wait store.Wait) (ids []uint64, err err
 	return ids, nil
 }
 
-// SubmitTx is Submit in a transaction of the task space that the caller ends.
+// SubmitTx is Submit in a transaction of the task space that the caller ends,
+// and aborts or rolls back after an error.
 func (s *Store) SubmitTx(tx store.Txn, spec *Spec) (id uint64, ok bool, err error) {
 	if err := spec.check(); err != nil {
 		return 0, false, err
