@@ -46,8 +46,10 @@ type monitor struct {
 	members map[uint64]*member
 	deaths  chan death
 	gone    chan struct{} // closed when nobody reads deaths any more
-	rescues []rescue
-	retry   time.Time // when rescues are tried again
+
+	vanished <-chan struct{} // the site was removed; nil where that is not watched
+	rescues  []rescue
+	retry    time.Time // when rescues are tried again
 
 	target    int
 	quick     int       // workers in a row that died before they were ready
@@ -80,6 +82,11 @@ func Run(ctx context.Context, c Config) error {
 	}
 	defer lock.release()
 	m := newMonitor(c)
+	watching, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	if m.vanished, err = watchVanish(watching, c.monitorLock(), lock); err != nil {
+		return err
+	}
 	for _, old := range []string{settingStop, settingFailure} {
 		if err := m.Tasks.SetSetting(old, "", turn); err != nil {
 			return err
@@ -123,6 +130,8 @@ func (m *monitor) supervise(ctx context.Context) error {
 		case <-timer.C:
 		case err := <-watchErr:
 			return err
+		case <-m.vanished:
+			m.stop(0, "the site was removed")
 		case <-done:
 			done = nil
 			m.stop(0, "the monitor was told to end")

@@ -298,6 +298,22 @@ func TestOfTwoStartsAtOnceOneBeginsThePool(t *testing.T) {
 	s.alive(2)
 }
 
+func TestAPoolEndsWhenItsSiteIsRemoved(t *testing.T) {
+	s := newSite(t)
+	s.start()
+	s.running(s.submit("hang", nil))
+	state := s.alive(2)
+	// Gone from where it was, as after rm -r, without pulling the rug from under
+	// this test's own handles.
+	if err := os.Rename(s.RunDir, s.RunDir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range state.Workers {
+		gone(t, w.PID)
+	}
+	gone(t, state.Monitor)
+}
+
 func TestALockBelongsToOneProcessAndIsNotDroppedByALook(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.lock")
 	if _, alive, err := holder(path); err != nil || alive {

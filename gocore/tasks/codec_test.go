@@ -93,7 +93,7 @@ func FuzzDecode(f *testing.F) {
 		_ = r.decode(1, key, value)
 		_, _ = r.decodeCall(key, value)
 		_ = (&Store{}).readFormat(seal(keyFormat, content))
-		for i := range value {
+		for i := range value[:min(len(value), 64)] {
 			value[i] ^= 0x40
 			if _, err := unseal(key, value); err == nil {
 				t.Fatalf("a flipped bit in byte %d went unseen", i)
