@@ -14,8 +14,9 @@ import (
 
 // DictEntry is an entry of a dict. Own is the key as a value, where Key does
 // not give it back, else nil. Read from a dict, Key is in stored form: a very
-// long key is shortened there, and only Own has all of it.
-type DictEntry struct{ Key, Own, Value []byte }
+// long key is shortened there, and only Own has all of it. To be written, a
+// value may be in two parts, Head and then Value.
+type DictEntry struct{ Key, Own, Head, Value []byte }
 
 // DictGet reads the value of a key. It aliases the store: it is valid until
 // the transaction writes or ends. store.ErrNotFound when there is no such key,
@@ -88,7 +89,7 @@ func DictContains(tx *object.Tx, o *object.Object, key []byte) (bool, error) {
 // DictSet sets the value of a key. An entry that is there keeps the own key
 // it has, or has not, as Python's dict keeps the key it was first given. key,
 // own and value must not alias what the transaction handed out.
-func DictSet(tx *object.Tx, o *object.Object, key, own, value []byte) error {
+func DictSet(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byte) error {
 	state, err := tx.State(o)
 	if err != nil {
 		return err
@@ -103,12 +104,12 @@ func DictSet(tx *object.Tx, o *object.Object, key, own, value []byte) error {
 			return err
 		}
 	}
-	return put(tx, o, dbkey, keys.OwnKey(own, key, shortened), value, shortened)
+	return put(tx, o, dbkey, keys.OwnKey(own, key, shortened), shortened, value...)
 }
 
 // DictInsert sets the value of a key that is not there. Where it is, nothing
 // changes, and existing is its value (never nil), which aliases the store.
-func DictInsert(tx *object.Tx, o *object.Object, key, own, value []byte) (existing []byte, err error) {
+func DictInsert(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byte) (existing []byte, err error) {
 	if _, err := tx.State(o); err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func DictInsert(tx *object.Tx, o *object.Object, key, own, value []byte) (existi
 	case err != store.ErrNotFound:
 		return nil, err
 	}
-	return nil, put(tx, o, dbkey, keys.OwnKey(own, key, shortened), value, shortened)
+	return nil, put(tx, o, dbkey, keys.OwnKey(own, key, shortened), shortened, value...)
 }
 
 // DictDel removes a key; store.ErrNotFound when it is not there.
@@ -203,8 +204,8 @@ func keptKey(dbkey, record, own []byte) []byte {
 	return bytes.Clone(kept)
 }
 
-func put(tx *object.Tx, o *object.Object, dbkey, own, value []byte, shortened bool) error {
-	fresh, err := tx.PutEntry(dbkey, own, value)
+func put(tx *object.Tx, o *object.Object, dbkey, own []byte, shortened bool, value ...[]byte) error {
+	fresh, err := tx.PutEntry(dbkey, own, value...)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ const (
 func DictSetMany(tx *object.Tx, o *object.Object, entries []DictEntry) error {
 	if len(entries) < sortedFrom {
 		for _, e := range entries {
-			if err := DictSet(tx, o, e.Key, e.Own, e.Value); err != nil {
+			if err := DictSet(tx, o, e.Key, e.Own, e.Head, e.Value); err != nil {
 				return err
 			}
 		}
@@ -47,7 +47,7 @@ func DictSetMany(tx *object.Tx, o *object.Object, entries []DictEntry) error {
 		for i++; i < len(b.order) && bytes.Equal(entries[b.order[i]].Key, first.Key); i++ {
 			last = &entries[b.order[i]]
 		}
-		if err := b.add(first.Key, first.Own, last.Value); err != nil {
+		if err := b.add(first.Key, first.Own, last.Head, last.Value); err != nil {
 			return tx.Fail(err)
 		}
 	}
@@ -97,7 +97,7 @@ func (b *batch) sort(entries []DictEntry) {
 	})
 }
 
-func (b *batch) add(key, own, value []byte) error {
+func (b *batch) add(key, own, head, value []byte) error {
 	dbkey, shortened := b.tx.EntryKey(b.o, keys.TagDict, key)
 	if looks(b.state, own, shortened) {
 		record, err := b.tx.Get(dbkey)
@@ -113,12 +113,12 @@ func (b *batch) add(key, own, value []byte) error {
 		// Noted before the batch is stored, so that a later one looks.
 		b.tx.SetFlags(b.o, object.FlagOwnKeys, 0)
 	}
-	size := keys.SealSize(len(own), len(value))
+	size := keys.SealSize(len(own), len(head)+len(value))
 	if size > largeValue {
 		if err := b.flush(); err != nil {
 			return err
 		}
-		return put(b.tx, b.o, dbkey, own, value, shortened)
+		return put(b.tx, b.o, dbkey, own, shortened, head, value)
 	}
 	if len(b.entries) == batchEntries || len(b.bytes)+len(dbkey)+size > batchBytes {
 		// The key outlives the flush: EntryKey's memory is not used by it.
@@ -132,7 +132,7 @@ func (b *batch) add(key, own, value []byte) error {
 	b.bytes = slices.Grow(b.bytes, size)[:middle+size]
 	stored := b.bytes[at:middle:middle]
 	record := b.bytes[middle : middle+size : middle+size]
-	keys.Seal(record, stored, 0, own, value)
+	keys.Seal(record, stored, 0, own, head, value)
 	b.entries = append(b.entries, store.Entry{Key: stored, Value: record})
 	return nil
 }

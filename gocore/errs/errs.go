@@ -151,7 +151,9 @@ func Wrap(code Code, op, subject string, cause error) error {
 	return &Error{Code: code, Op: op, Subject: subject, Cause: cause}
 }
 
-func (e *Error) Error() string {
+// Sentence says what happened and what to do, without the operation and what
+// it was on.
+func (e *Error) Sentence() string {
 	text := e.Detail
 	if text == "" {
 		text = e.Code.String()
@@ -159,6 +161,11 @@ func (e *Error) Error() string {
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
 	}
+	return text
+}
+
+func (e *Error) Error() string {
+	text := e.Sentence()
 	if e.Subject != "" {
 		text = e.Subject + ": " + text
 	}

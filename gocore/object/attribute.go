@@ -31,8 +31,8 @@ func (tx *Tx) GetAttr(o *Object, name string) ([]byte, error) {
 	return value, err
 }
 
-// SetAttr sets a shared attribute.
-func (tx *Tx) SetAttr(o *Object, name string, value []byte) error {
+// SetAttr sets a shared attribute to a value, which may be in parts.
+func (tx *Tx) SetAttr(o *Object, name string, value ...[]byte) error {
 	if err := checkAttr(name); err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (tx *Tx) SetAttr(o *Object, name string, value []byte) error {
 		return err
 	}
 	key := keys.AppendAttrKey(tx.scratch.key[:0], o.Prefix, name)
-	if _, err := tx.PutEntry(key, nil, value); err != nil {
+	if _, err := tx.PutEntry(key, nil, value...); err != nil {
 		return err
 	}
 	tx.Changed(o, 0)

@@ -1,0 +1,95 @@
+package parkit_go
+
+/*
+#include <stdlib.h>
+#include <string.h>
+#include "lane.h"
+*/
+import "C"
+
+import (
+	"runtime/cgo"
+	"unsafe"
+
+	"parkit/gocore/coll"
+)
+
+// cursor is a dict's cursor and the scope's transaction that it reads, which
+// has it drained before it ends.
+type cursor struct {
+	*coll.DictCursor
+	in *held
+}
+
+//export pkDictCursor
+func pkDictCursor(handle C.int64_t, scopes *C.pk_scopes, what, flags C.int, lo *C.uchar, lon C.size_t, hi *C.uchar, hin C.size_t, number *C.uintptr_t, batch *C.pk_batch, words *C.pk_words) (rc C.int) {
+	defer guarded("iterate over dict", words, &rc)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	r := coll.KeyRange{
+		Lo: append([]byte(nil), bytesOf(lo, lon)...), Hi: append([]byte(nil), bytesOf(hi, hin)...),
+		LoOpen: flags&8 != 0, HiOpen: flags&16 != 0,
+		Reverse: flags&1 != 0, KeysOnly: what == 0,
+	}
+	h := heldIn(scopes, o.space)
+	c := &cursor{in: h}
+	var err error
+	if h != nil {
+		c.DictCursor, err = coll.NewDictCursor(o.Object, h.Tx, r)
+	} else {
+		c.DictCursor, err = coll.NewDictCursor(o.Object, nil, r)
+	}
+	if err != nil {
+		return failed(err, words)
+	}
+	if err := c.into(batch); err != nil {
+		c.Close()
+		return failed(err, words)
+	}
+	if batch.done != 0 {
+		c.Close()
+		return C.PK_OK
+	}
+	if h != nil {
+		h.cursors[c] = struct{}{}
+	}
+	*number = C.uintptr_t(cgo.NewHandle(c))
+	return C.PK_OK
+}
+
+//export pkCursorNext
+func pkCursorNext(number C.uintptr_t, batch *C.pk_batch, words *C.pk_words) (rc C.int) {
+	defer guarded("iterate over dict", words, &rc)
+	return failed(cgo.Handle(number).Value().(*cursor).into(batch), words)
+}
+
+//export pkCursorClose
+func pkCursorClose(number C.uintptr_t) {
+	h := cgo.Handle(number)
+	c := h.Value().(*cursor)
+	h.Delete()
+	if c.in != nil {
+		delete(c.in.cursors, c)
+	}
+	c.Close()
+}
+
+// into copies the next entries to C.
+func (c *cursor) into(batch *C.pk_batch) error {
+	packed, last, err := c.Next()
+	if err != nil {
+		return err
+	}
+	if n := C.size_t(len(packed)); n > batch.cap {
+		C.free(unsafe.Pointer(batch.p))
+		batch.p, batch.cap = (*C.uchar)(C.malloc(n)), n
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(batch.p)), len(packed)), packed)
+	batch.n, batch.done = C.size_t(len(packed)), 0
+	if last {
+		batch.done = 1
+	}
+	return nil
+}

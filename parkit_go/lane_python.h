@@ -1,0 +1,74 @@
+/* What the lane's C files share and Go need not see. */
+#ifndef PARKIT_LANE_PYTHON_H
+#define PARKIT_LANE_PYTHON_H
+
+#include "codec.h"
+#include "lane.h"
+
+/* Room on the stack for a value to be copied to; a larger one is read in place. */
+enum { PK_ROOM = 2048 };
+
+#define PK_FAST(name, cfunc, doc) {name, (PyCFunction)(void (*)(void))cfunc, METH_FASTCALL, doc}
+
+/* The handle in an object's slot, 0 with an exception set. */
+int64_t pk_handle(PyObject *obj);
+/* Has Python open the object again in this process; -1 with an exception set. */
+int pk_rebind(PyObject *obj);
+/* The thread's scopes, NULL where it has none open. */
+pk_scopes *pk_open_scopes(void);
+/* Raises the exception of a code and frees the words. Returns NULL. */
+PyObject *pk_raise(int code, pk_words *words);
+/* KeyError(key). Returns NULL. */
+PyObject *pk_key_error(PyObject *key);
+/* The object of a value that was found; lets go of its pin. */
+PyObject *pk_take(pk_got *got);
+/* 1 in a forked child whose copy of the library this is not. */
+int pk_dead(void);
+/* Checks the number of arguments. */
+int pk_arity(const char *name, Py_ssize_t got, Py_ssize_t least, Py_ssize_t most);
+/* Fills in a wait and lets go of the GIL; pk_wait_end takes it again. */
+void pk_wait_begin(pk_wait *wait, int64_t timeout_ns);
+void pk_wait_end(pk_wait *wait);
+/* Nanoseconds of a timeout in seconds; None is -1 (the default). */
+int pk_timeout(PyObject *seconds, int64_t *ns);
+
+/* Runs CALL, an expression that uses the handle h and the wait w, until it
+ * neither asks for another handle nor to be called without the GIL. */
+#define PK_CROSS(rc, obj, h, w, CALL)                                          \
+    do {                                                                       \
+        pk_wait room_, *w = NULL;                                              \
+        int rebound_ = 0;                                                      \
+        for (;;) {                                                             \
+            int64_t h = pk_handle(obj);                                        \
+            if (h < 0) {                                                       \
+                rc = -1;                                                       \
+                break;                                                         \
+            }                                                                  \
+            rc = CALL;                                                         \
+            if (rc == PK_AGAIN) {                                              \
+                w = &room_;                                                    \
+                pk_wait_begin(w, -1);                                          \
+                rc = CALL;                                                     \
+                pk_wait_end(w);                                                \
+                w = NULL;                                                      \
+            }                                                                  \
+            if (rc != PK_STALE || rebound_)                                    \
+                break;                                                         \
+            rebound_ = 1;                                                      \
+            if (pk_rebind(obj) < 0) {                                          \
+                rc = -1;                                                       \
+                break;                                                         \
+            }                                                                  \
+        }                                                                      \
+    } while (0)
+
+/* The key (0), value (1) or both (2) of a packed entry. */
+PyObject *pk_unpack(const unsigned char *p, int what, const unsigned char **next);
+
+extern PyMethodDef pk_dict_methods[];
+extern PyMethodDef pk_object_methods[];
+extern PyMethodDef pk_scope_methods[];
+extern PyMethodDef pk_iter_methods[];
+int pk_iter_ready(PyObject *module);
+
+#endif
