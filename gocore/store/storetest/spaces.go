@@ -79,20 +79,20 @@ var spaceTests = []test{
 		space, err := b.Open(namespace, true)
 		ok(t, err)
 		put(t, space, "k", string(pattern(100)))
-		for _, mode := range []store.Mode{store.Read, store.Write} {
-			with(t, space, mode, func(txn store.Txn) {
-				fails(t, space.Close(), errs.BadTransaction)
-				has(t, txn, "k", string(pattern(100)))
-			})
-		}
-		_, pin, err := space.Peek([]byte("k"), nil)
+		// A backend may wait a moment for them to end, so not all kinds here.
+		with(t, space, store.Write, func(txn store.Txn) {
+			fails(t, space.Close(), errs.BadTransaction)
+			has(t, txn, "k", string(pattern(100)))
+		})
+		value, pin, err := space.Peek([]byte("k"), nil)
 		ok(t, err)
 		fails(t, space.Close(), errs.BadTransaction)
+		sameBytes(t, "pinned value", value, pattern(100))
 		pin.Abort()
 		ok(t, space.Close())
 	}},
 	{"CloseDuringUseDoesNoHarm", func(t *testing.T, b store.Backend) {
-		for range 5 {
+		for range 2 {
 			closeDuringUse(t, b)
 		}
 	}},
