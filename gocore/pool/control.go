@@ -24,52 +24,63 @@ func Start(c Config, interrupted func() bool) (started bool, err error) {
 	if err := c.fill(); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.StartTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), c.StartTimeout)
 	defer cancel()
 	if err := c.awaitStopping(interrupted); err != nil {
 		return false, err
 	}
-	_, alive, err := holder(c.monitorLock())
-	if err != nil {
+	if _, alive, err := holder(c.monitorLock()); err != nil {
 		return false, err
-	}
-	space := c.Tasks.Space()
-	begun := new(launch)
-	if !alive {
+	} else if !alive {
 		if err := c.Tasks.SetSetting(settingFailure, "", turn); err != nil {
 			return false, err
 		}
-		if begun, err = c.launch(ctx); err != nil {
-			return false, err
-		}
-		ctx = begun.ctx
 	}
+	space := c.Tasks.Space()
+	begun := &launch{ctx: limit}
 	for {
 		seen := space.Version(tasks.PoolControl)
 		ready, failure, err := c.look()
-		if err != nil || ready {
-			return begun.stands(&c), err
+		if err != nil {
+			return false, err
+		}
+		stands := begun.stands(&c)
+		// A monitor that was started here, and has yet to find that another one
+		// was faster, must be gone first: it would come up after a Stop.
+		if ready && (stands || begun.pid == 0 || begun.ended()) {
+			return stands, nil
 		}
 		if failure != "" {
 			return false, errs.New(errs.PoolFailed, "enable tasks", c.RunDir, failure)
 		}
-		if begun.ended() {
-			// It may have lost against a monitor that another process began.
-			if _, alive, err := holder(c.monitorLock()); err != nil || !alive {
+		if begun.pid == 0 || begun.ended() {
+			_, alive, err := holder(c.monitorLock())
+			switch {
+			case err != nil:
+				return false, err
+			case alive: // another process's; it may also have been faster
+				begun = &launch{ctx: limit}
+			case begun.pid == 0:
+				if begun, err = c.launch(limit); err != nil {
+					return false, err
+				}
+			default:
 				if _, failure, err := c.look(); err == nil && failure != "" {
 					return false, errs.New(errs.PoolFailed, "enable tasks", c.RunDir, failure)
 				}
 				return false, errs.New(errs.PoolFailed, "enable tasks", c.RunDir,
 					"the monitor ended at once; its log ends with:\n"+tail(begun.log, begun.logStart))
 			}
-			begun = new(launch)
-			ctx, cancel = context.WithTimeout(context.Background(), c.StartTimeout)
-			defer cancel()
 		}
-		_, err = space.WaitChange(ctx, tasks.PoolControl, seen, store.Wait{Timeout: time.Hour, Interrupted: interrupted})
+		pause := store.Wait{Timeout: time.Hour, Interrupted: interrupted}
+		if begun.pid == 0 {
+			// The end of somebody else's monitor is told by its lock alone.
+			pause.Timeout = time.Second
+		}
+		_, err = space.WaitChange(begun.ctx, tasks.PoolControl, seen, pause)
 		switch {
 		case err == nil || errs.Has(err, errs.Timeout) || begun.ended():
-		case ctx.Err() != nil:
+		case limit.Err() != nil:
 			return false, errs.Newf(errs.PoolFailed, "enable tasks", c.RunDir,
 				"no worker was ready after %s; see the logs in %s. The monitor's ends with:\n%s",
 				c.StartTimeout, c.LogDir, tail(filepath.Join(c.LogDir, "monitor.log"), begun.logStart))

@@ -182,6 +182,10 @@ func newSite(t testing.TB) *site {
 		if _, err := Stop(s.Config, 0, nil); err != nil {
 			t.Error("stop:", err)
 		}
+		for _, pid := range processesOf(t, root) {
+			t.Errorf("process %d of the pool is left over", pid)
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 		if _, err := c.Tasks.Audit(); err != nil {
 			t.Error(err)
 		}
@@ -195,6 +199,24 @@ func newSite(t testing.TB) *site {
 		}
 	})
 	return s
+}
+
+// processesOf finds the processes that were started for a site.
+func processesOf(t testing.TB, root string) (pids []int) {
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		environ, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(environ), envSite+"="+root+"\x00") {
+			continue // another user's, or it has ended
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func (s *site) start() {

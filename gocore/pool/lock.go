@@ -20,6 +20,19 @@ var held = struct {
 	files map[inode]*fileLock
 }{files: map[inode]*fileLock{}}
 
+// A lock file's first byte is the lock. The second is held for the moment in
+// which the file is made and locked, or found dead and removed: so that nobody
+// locks a file that is about to go, and whoever clears a dead worker's file
+// away is not taken for the worker.
+const (
+	lifeByte = 0
+	doorByte = 1
+)
+
+func byteLock(kind int16, at int64) *unix.Flock_t {
+	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1}
+}
+
 type inode struct{ device, number uint64 }
 
 type fileLock struct {
@@ -32,45 +45,71 @@ type fileLock struct {
 func lockFile(path string) (*fileLock, error) {
 	held.Lock()
 	defer held.Unlock()
+	file, at, err := enter(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, byteLock(unix.F_WRLCK, lifeByte)); err != nil {
+		pid, _, _ := askHolder(file) // 0 says it well enough
+		_ = file.Close()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return nil, errs.Newf(errs.WouldBlock, "lock", path, "process %d holds it", pid)
+		}
+		return nil, errs.Wrap(errs.IO, "lock", path, err)
+	}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, byteLock(unix.F_UNLCK, doorByte)); err != nil {
+		_ = file.Close()
+		return nil, errs.Wrap(errs.IO, "lock", path, err)
+	}
+	l := &fileLock{file: file, at: at}
+	held.files[at] = l
+	return l, nil
+}
+
+// enter opens the lock file that is at path now, and takes its door. It needs
+// held.
+func enter(path string) (*os.File, inode, error) {
 	for {
 		if at, ok := inodeOf(path); ok && held.files[at] != nil {
-			return nil, errs.Newf(errs.WouldBlock, "lock", path, "process %d (this one) holds it", os.Getpid())
+			return nil, at, errs.Newf(errs.WouldBlock, "lock", path, "process %d (this one) holds it", os.Getpid())
 		}
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return nil, errs.Wrap(errs.IO, "lock", path, err)
+			return nil, inode{}, errs.Wrap(errs.IO, "lock", path, err)
 		}
-		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-		if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &lock); err != nil {
-			pid, _, _ := askHolder(file) // 0 says it well enough
-			_ = file.Close()
-			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-				return nil, errs.Newf(errs.WouldBlock, "lock", path, "process %d holds it", pid)
-			}
-			return nil, errs.Wrap(errs.IO, "lock", path, err)
-		}
+		err = unix.FcntlFlock(file.Fd(), unix.F_SETLKW, byteLock(unix.F_WRLCK, doorByte))
 		var st unix.Stat_t
-		if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-			_ = file.Close()
-			return nil, errs.Wrap(errs.IO, "lock", path, err)
+		if err == nil {
+			err = unix.Fstat(int(file.Fd()), &st)
 		}
-		l := &fileLock{file: file, at: inode{uint64(st.Dev), uint64(st.Ino)}}
-		if at, ok := inodeOf(path); ok && at == l.at {
-			held.files[l.at] = l
-			return l, nil
+		mine := inode{uint64(st.Dev), uint64(st.Ino)}
+		if at, ok := inodeOf(path); err == nil && ok && at == mine {
+			return file, mine, nil
 		}
-		_ = file.Close() // removeLock took the file away meanwhile: make a new one
+		_ = file.Close() // it was removed before the door was ours: make a new one
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return nil, inode{}, errs.Wrap(errs.IO, "lock", path, err)
+		}
 	}
 }
 
-// removeLock removes a lock file that nobody holds. It does so with the lock in
-// its hands, so that nobody takes the lock of a file that is about to go.
+// removeLock removes the lock file of a dead process; one that is held after
+// all is errs.WouldBlock.
 func removeLock(path string) error {
-	l, err := lockFile(path)
+	held.Lock()
+	defer held.Unlock()
+	file, _, err := enter(path)
 	if err != nil {
 		return err
 	}
-	defer l.release()
+	defer file.Close()
+	pid, alive, err := askHolder(file)
+	if err != nil {
+		return errs.Wrap(errs.IO, "remove lock", path, err)
+	}
+	if alive {
+		return errs.Newf(errs.WouldBlock, "remove lock", path, "process %d holds it", pid)
+	}
 	return errs.Wrap(errs.IO, "remove lock", path, os.Remove(path))
 }
 
@@ -104,8 +143,8 @@ func holder(path string) (pid int, alive bool, err error) {
 }
 
 func askHolder(file *os.File) (pid int, alive bool, err error) {
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock); err != nil {
+	lock := byteLock(unix.F_WRLCK, lifeByte)
+	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, lock); err != nil {
 		return 0, false, err
 	}
 	return int(lock.Pid), lock.Type != unix.F_UNLCK, nil

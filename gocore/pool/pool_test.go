@@ -298,6 +298,21 @@ func TestOfTwoStartsAtOnceOneBeginsThePool(t *testing.T) {
 	s.alive(2)
 }
 
+func TestAStartThatMeetsAnInterimMonitorBeginsThePoolAfterIt(t *testing.T) {
+	s := newSite(t)
+	interim, err := lockFile(s.monitorLock()) // as Stop and Cancel do without a monitor
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := Start(s.Config, func() bool {
+		interim.release() // asked while Start waits
+		return false
+	})
+	if err != nil || !started {
+		t.Fatal(started, err)
+	}
+}
+
 func TestAPoolEndsWhenItsSiteIsRemoved(t *testing.T) {
 	s := newSite(t)
 	s.start()
@@ -331,6 +346,9 @@ func TestALockBelongsToOneProcessAndIsNotDroppedByALook(t *testing.T) {
 		if _, err := lockFile(path); !errs.Has(err, errs.WouldBlock) {
 			t.Fatal(err)
 		}
+	}
+	if err := removeLock(path); !errs.Has(err, errs.WouldBlock) {
+		t.Fatal("a held lock's file was removed:", err)
 	}
 	l.release()
 	if _, alive, err := holder(path); err != nil || alive {

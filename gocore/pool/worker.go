@@ -4,7 +4,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/tasks"
@@ -37,14 +36,6 @@ func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
 		return tasks.Worker{}, errs.Wrap(errs.Internal, "register worker", runDir, err)
 	}
 	lock, err := lockFile(workerLock(runDir, id))
-	for range 100 {
-		if !errs.Has(err, errs.WouldBlock) {
-			break
-		}
-		// A monitor that found the file before its lock is clearing it away.
-		time.Sleep(time.Millisecond)
-		lock, err = lockFile(workerLock(runDir, id))
-	}
 	if err != nil {
 		return tasks.Worker{}, err
 	}
