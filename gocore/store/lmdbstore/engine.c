@@ -127,14 +127,15 @@ pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const v
 	size_t before = entries(txn, dbi);
 	int rc = mdb_put(txn, dbi, &k, &v, reserve ? FLAG_RESERVE : 0);
 	if (rc)
-		return (pk_stored){rc, 0, NULL};
-	return (pk_stored){0, entries(txn, dbi) != before, v.mv_data};
+		return (pk_stored){rc, 0, NULL, pk_next_page(txn)};
+	return (pk_stored){0, entries(txn, dbi) != before, v.mv_data, pk_next_page(txn)};
 }
 
-int pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn)
+pk_stored pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn)
 {
 	MDB_val k = {kn, (void *)key};
-	return mdb_del(txn, dbi, &k, NULL);
+	int rc = mdb_del(txn, dbi, &k, NULL);
+	return (pk_stored){rc, 0, NULL, pk_next_page(txn)};
 }
 
 static int before(const MDB_val *a, const void *b, size_t bn)

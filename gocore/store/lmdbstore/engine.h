@@ -31,6 +31,7 @@ typedef struct {
 	int rc;
 	int fresh;
 	void *p;
+	uint64_t next; // first page that nothing uses yet
 } pk_stored;
 
 typedef struct {
@@ -65,7 +66,7 @@ int pk_write_commit(pk_page *page, MDB_txn *txn, uint64_t channels, const uint8_
 void pk_write_abort(pk_page *page, MDB_txn *txn);
 
 pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const void *val, size_t vn, int reserve);
-int pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
+pk_stored pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
 long pk_del_range(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin);
 int pk_scan(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin, int flags, pk_pair *out, int max);
 

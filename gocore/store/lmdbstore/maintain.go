@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/PowerDNS/lmdb-go/lmdb"
@@ -245,7 +246,7 @@ func (s *Space) replaceData(op string) error {
 	if err == nil {
 		err = syncDir(s.dir)
 	}
-	C.pk_page_set_allocated(s.page, 0)
+	atomic.StoreUint64(s.allocated, 0)
 	if opened := s.openEnv(); opened != nil {
 		s.dead.Store(true)
 		return errors.Join(opened, err)

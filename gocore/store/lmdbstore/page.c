@@ -24,6 +24,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
+// A time good enough to tell how long somebody has held the turn.
+static uint64_t roughly_now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+// Kept, because asking is a system call. A forked child has its own copy of
+// the library, and of this.
+static int process_id(void)
+{
+	static int id;
+	if (!id)
+		id = (int)getpid();
+	return id;
+}
+
 static int thread_id(void)
 {
 	static __thread int id;
@@ -84,9 +102,9 @@ static int taken(pk_page *page, int rc)
 		rc = 0;
 	}
 	if (rc == 0) {
-		atomic_store_explicit(&page->holder_since, now_ns(), memory_order_relaxed);
+		atomic_store_explicit(&page->holder_since, roughly_now_ns(), memory_order_relaxed);
 		atomic_store_explicit(&page->holder_tid, thread_id(), memory_order_relaxed);
-		atomic_store_explicit(&page->holder_pid, getpid(), memory_order_relaxed);
+		atomic_store_explicit(&page->holder_pid, process_id(), memory_order_relaxed);
 	}
 	return rc;
 }
@@ -149,7 +167,7 @@ void pk_page_unlock(pk_page *page)
 pk_holder pk_page_holder(pk_page *page)
 {
 	pk_holder h = {atomic_load(&page->holder_pid), atomic_load(&page->holder_tid), 0};
-	uint64_t since = atomic_load(&page->holder_since), now = now_ns();
+	uint64_t since = atomic_load(&page->holder_since), now = roughly_now_ns();
 	h.held_ns = now > since ? now - since : 0;
 	return h;
 }
@@ -215,8 +233,7 @@ void pk_page_reset_waiters(pk_page *page)
 	atomic_store(&page->starving, 0);
 }
 
-uint64_t pk_page_get_allocated(pk_page *page) { return atomic_load(&page->allocated); }
-void pk_page_set_allocated(pk_page *page, uint64_t bytes) { atomic_store(&page->allocated, bytes); }
+uint64_t *pk_page_allocated(pk_page *page) { return (uint64_t *)&page->allocated; }
 uint64_t pk_page_get_mapsize(pk_page *page) { return atomic_load(&page->mapsize); }
 void pk_page_set_mapsize(pk_page *page, uint64_t bytes) { atomic_store(&page->mapsize, bytes); }
 void pk_page_set_pidns(pk_page *page, uint64_t pidns) { page->pidns = pidns; }

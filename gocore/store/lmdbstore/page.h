@@ -56,8 +56,8 @@ uint32_t pk_page_seq(pk_page *page, unsigned channel);
 int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns);
 uint64_t pk_page_published(pk_page *page);
 void pk_page_reset_waiters(pk_page *page);
-uint64_t pk_page_get_allocated(pk_page *page);
-void pk_page_set_allocated(pk_page *page, uint64_t bytes);
+// Where allocated is, for atomic use from Go without a call.
+uint64_t *pk_page_allocated(pk_page *page);
 uint64_t pk_page_get_mapsize(pk_page *page);
 void pk_page_set_mapsize(pk_page *page, uint64_t bytes);
 void pk_page_set_pidns(pk_page *page, uint64_t pidns);

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -41,14 +42,14 @@ const (
 func (s *Space) blocksFor(next, n uint64) error {
 	// A commit notes each page it frees in eight bytes.
 	need := next*s.pageSize + n + blockSlack + next*8
-	if need <= uint64(C.pk_page_get_allocated(s.page)) {
+	if need <= atomic.LoadUint64(s.allocated) {
 		return nil
 	}
 	return s.allocate(need)
 }
 
 func (s *Space) allocate(need uint64) error {
-	have := uint64(C.pk_page_get_allocated(s.page))
+	have := atomic.LoadUint64(s.allocated)
 	if need <= have {
 		return nil
 	}
@@ -70,7 +71,7 @@ func (s *Space) allocate(need uint64) error {
 	if err != nil {
 		return errs.Wrap(errs.Full, "allocate blocks", s.name, err)
 	}
-	C.pk_page_set_allocated(s.page, C.uint64_t(target))
+	atomic.StoreUint64(s.allocated, target)
 	return nil
 }
 

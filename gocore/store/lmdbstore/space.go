@@ -50,6 +50,9 @@ type Space struct {
 	pageFile *os.File
 	pageMem  []byte
 	page     *C.pk_page
+	// allocated is the page's: how many bytes of a memory namespace's file
+	// have blocks behind them.
+	allocated *uint64
 
 	dead   atomic.Bool // closed, or after a failed flush or a panic of LMDB
 	closed atomic.Bool
@@ -113,6 +116,7 @@ func (s *Space) attach(boot string, create bool) error {
 		return errs.Wrap(errs.IO, op, s.name, err)
 	}
 	s.page = (*C.pk_page)(unsafe.Pointer(&s.pageMem[0]))
+	s.allocated = (*uint64)(unsafe.Pointer(C.pk_page_allocated(s.page)))
 	if alone {
 		if err := s.prepare(boot); err != nil {
 			return err

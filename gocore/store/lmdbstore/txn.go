@@ -21,6 +21,7 @@ type Txn struct {
 	undo     store.Undo
 	channels uint64                   // touched: one bit each
 	one      [C.PK_ONE_CHANNELS]uint8 // waiters to wake, one a call of WakeOne
+	next     uint64                   // first page that nothing uses yet
 	broken   error                    // LMDB refuses this transaction from here on
 	gate     bool                     // holds the writers' gate of this process
 }
@@ -54,7 +55,7 @@ func (t *Txn) failed(op string, rc int) error {
 	if rc != mdbNotFound && rc != mdbBadValSize && t.mode == store.Write {
 		t.broken = err
 		if rc == mdbMapFull {
-			t.s.needed.Store(max(t.s.needed.Load(), t.s.pageSize*uint64(C.pk_next_page(t.txn))))
+			t.s.needed.Store(max(t.s.needed.Load(), t.s.pageSize*t.next))
 		}
 	}
 	return err
@@ -115,16 +116,17 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 		return nil, false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), uint64(n)); err != nil {
+		if err := t.s.blocksFor(t.next, uint64(n)); err != nil {
 			return nil, false, err
 		}
 	}
 	kp, kn := cbytes(key)
 	vp, _ := cbytes(value)
 	done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, C.size_t(n), reserve)
+	t.next = uint64(done.next)
 	if done.rc != 0 {
 		if done.rc == mdbMapFull {
-			t.s.needed.Store(max(t.s.needed.Load(), uint64(C.pk_next_page(t.txn))*t.s.pageSize+2*uint64(n)))
+			t.s.needed.Store(max(t.s.needed.Load(), t.next*t.s.pageSize+2*uint64(n)))
 		}
 		return nil, false, t.failed("write", int(done.rc))
 	}
@@ -175,12 +177,14 @@ func (t *Txn) Del(key []byte) (bool, error) {
 		return false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), 0); err != nil {
+		if err := t.s.blocksFor(t.next, 0); err != nil {
 			return false, err
 		}
 	}
 	kp, kn := cbytes(key)
-	switch rc := C.pk_del(t.txn, t.s.dbi, kp, kn); rc {
+	done := C.pk_del(t.txn, t.s.dbi, kp, kn)
+	t.next = uint64(done.next)
+	switch rc := done.rc; rc {
 	case 0:
 		return true, nil
 	case mdbNotFound:
@@ -203,6 +207,7 @@ func (t *Txn) DelRange(r store.Range) (int, error) {
 		lp, ln := cbytes(r.Lo)
 		hp, hn := cbytes(r.Hi)
 		n := C.pk_del_range(t.txn, t.s.dbi, lp, ln, hp, hn)
+		t.next = uint64(C.pk_next_page(t.txn))
 		if n < 0 {
 			return 0, t.failed("delete", int(n))
 		}
@@ -342,12 +347,14 @@ func (t *Txn) restore(key, value []byte) error {
 	kp, kn := cbytes(key)
 	vp, vn := cbytes(value)
 	if t.s.memory {
-		if err := t.s.blocksFor(uint64(C.pk_next_page(t.txn)), uint64(len(value))); err != nil {
+		if err := t.s.blocksFor(t.next, uint64(len(value))); err != nil {
 			t.broken = err
 			return err
 		}
 	}
-	if done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, vn, 0); done.rc != 0 {
+	done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, vn, 0)
+	t.next = uint64(done.next)
+	if done.rc != 0 {
 		return t.failed("roll back", int(done.rc))
 	}
 	return nil
@@ -355,8 +362,10 @@ func (t *Txn) restore(key, value []byte) error {
 
 func (t *Txn) remove(key []byte) error {
 	kp, kn := cbytes(key)
-	if rc := C.pk_del(t.txn, t.s.dbi, kp, kn); rc != 0 && rc != mdbNotFound {
-		return t.failed("roll back", int(rc))
+	done := C.pk_del(t.txn, t.s.dbi, kp, kn)
+	t.next = uint64(done.next)
+	if done.rc != 0 && done.rc != mdbNotFound {
+		return t.failed("roll back", int(done.rc))
 	}
 	return nil
 }
@@ -405,7 +414,7 @@ func (t *Txn) Commit() error {
 func (t *Txn) commit() error {
 	s := t.s
 	if s.memory {
-		if err := s.blocksFor(uint64(C.pk_next_page(t.txn)), 0); err != nil {
+		if err := s.blocksFor(t.next, 0); err != nil {
 			t.Abort()
 			return err
 		}
@@ -414,14 +423,13 @@ func (t *Txn) commit() error {
 	if t.one != [C.PK_ONE_CHANNELS]uint8{} {
 		one = (*C.uint8_t)(&t.one[0])
 	}
-	next := uint64(C.pk_next_page(t.txn))
 	rc := C.pk_write_commit(s.page, t.txn, C.uint64_t(t.channels), one)
 	t.end()
 	if rc == 0 {
 		return nil
 	}
 	if rc == mdbMapFull {
-		s.needed.Store(max(s.needed.Load(), next*s.pageSize+headroom(next*s.pageSize)))
+		s.needed.Store(max(s.needed.Load(), t.next*s.pageSize+headroom(t.next*s.pageSize)))
 	}
 	err := s.failure("commit", int(rc))
 	// After a failed flush nobody knows what the file holds: the system may

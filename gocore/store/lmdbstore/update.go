@@ -92,6 +92,9 @@ type patience struct {
 }
 
 func newPatience(wait store.Wait) patience {
+	if wait.Timeout == 0 {
+		return patience{} // asked not to wait: no need to look at the clock
+	}
 	if wait.Timeout < 0 {
 		wait.Timeout = store.DefaultLockTimeout
 	}
@@ -222,7 +225,7 @@ func (s *Space) begun(w C.pk_write, gate bool) *Txn {
 	if s.begins.Add(1)%readerCheckEvery == 0 {
 		_, _ = s.env.ReaderCheck() // a failed look is made up for by the next
 	}
-	return &Txn{s: s, txn: w.txn, mode: store.Write, gate: gate}
+	return &Txn{s: s, txn: w.txn, mode: store.Write, gate: gate, next: uint64(w.next)}
 }
 
 // beginInTurn begins for the thread that has the turn, and passes the turn on
