@@ -300,6 +300,9 @@ func TestOfTwoStartsAtOnceOneBeginsThePool(t *testing.T) {
 
 func TestAStartThatMeetsAnInterimMonitorBeginsThePoolAfterIt(t *testing.T) {
 	s := newSite(t)
+	if err := os.MkdirAll(s.RunDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	interim, err := lockFile(s.monitorLock()) // as Stop and Cancel do without a monitor
 	if err != nil {
 		t.Fatal(err)
