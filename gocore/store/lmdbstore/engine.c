@@ -49,14 +49,14 @@ uint64_t pk_txn_id(MDB_txn *txn) { return mdb_txn_id(txn); }
 // version is pinned, and the fourth is compared with mdb_txn_id at open.
 uint64_t pk_next_page(MDB_txn *txn) { return ((size_t *)txn)[2]; }
 
-pk_ref pk_get(MDB_txn *txn, unsigned dbi, const void *key, size_t kn)
+pk_ref pk_get(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn)
 {
 	MDB_val k = {kn, (void *)key}, v = {0, NULL};
 	int rc = mdb_get(txn, dbi, &k, &v);
 	return (pk_ref){rc, v.mv_data, v.mv_size};
 }
 
-pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, void *dst, size_t cap)
+pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap)
 {
 	int rc = mdb_txn_renew(txn);
 	if (rc)
@@ -121,7 +121,7 @@ static size_t entries(MDB_txn *txn, unsigned dbi)
 	return mdb_stat(txn, dbi, &st) ? 0 : st.ms_entries;
 }
 
-pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const void *val, size_t vn, int reserve)
+pk_stored pk_put(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, const uint8_t *val, size_t vn, int reserve)
 {
 	MDB_val k = {kn, (void *)key}, v = {vn, (void *)val};
 	size_t before = entries(txn, dbi);
@@ -131,7 +131,7 @@ pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const v
 	return (pk_stored){0, entries(txn, dbi) != before, v.mv_data, pk_next_page(txn)};
 }
 
-pk_stored pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn)
+pk_stored pk_del(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn)
 {
 	MDB_val k = {kn, (void *)key};
 	int rc = mdb_del(txn, dbi, &k, NULL);
@@ -145,7 +145,7 @@ static int before(const MDB_val *a, const void *b, size_t bn)
 	return c ? c < 0 : a->mv_size < bn;
 }
 
-long pk_del_range(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin)
+long pk_del_range(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin)
 {
 	MDB_cursor *cur;
 	int rc = mdb_cursor_open(txn, dbi, &cur);
@@ -169,7 +169,7 @@ long pk_del_range(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const 
 	return n;
 }
 
-int pk_scan(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin, int flags, pk_pair *out, int max)
+int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin, int flags, pk_pair *out, int max)
 {
 	MDB_cursor *cur;
 	int rc = mdb_cursor_open(txn, dbi, &cur);
@@ -192,7 +192,7 @@ int pk_scan(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *
 	for (; rc == 0 && n < max; rc = n < max ? mdb_cursor_get(cur, &k, &v, step) : 0) {
 		if (flags & PK_REVERSE ? before(&k, lo, lon) : (hin && !before(&k, hi, hin)))
 			break;
-		out[n++] = (pk_pair){k.mv_data, k.mv_size, v.mv_data, v.mv_size};
+		out[n++] = (pk_pair){(uintptr_t)k.mv_data, k.mv_size, (uintptr_t)v.mv_data, v.mv_size};
 	}
 	mdb_cursor_close(cur);
 	if (rc && rc != ERR_NOTFOUND)

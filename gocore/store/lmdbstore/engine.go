@@ -150,8 +150,13 @@ func (s *Space) checkKey(op string, key []byte) error {
 }
 
 // cbytes is the address and length of b as C takes them; b may be empty.
-func cbytes(b []byte) (unsafe.Pointer, C.size_t) {
-	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+func cbytes(b []byte) (*C.uint8_t, C.size_t) {
+	return (*C.uint8_t)(unsafe.SliceData(b)), C.size_t(len(b))
+}
+
+// mapped is an address in the store as a pointer.
+func mapped(address C.uintptr_t) unsafe.Pointer {
+	return *(*unsafe.Pointer)(unsafe.Pointer(&address)) // not Go's memory: it does not move
 }
 
 // gobytes is C memory as a slice; it is the store's, not the collector's.

@@ -13,6 +13,9 @@
 typedef struct MDB_env MDB_env;
 typedef struct MDB_txn MDB_txn;
 
+// Keys and values are pointers to bytes, not to void: cgo then need not look for
+// Go pointers behind them at every call.
+
 // A reference into the store: rc is LMDB's, p and n what was found.
 typedef struct {
 	int rc;
@@ -34,10 +37,12 @@ typedef struct {
 	uint64_t next; // first page that nothing uses yet
 } pk_stored;
 
+// An entry in the store. Addresses, not pointers, so that an array of pairs can
+// live on a goroutine's stack and cgo need not look through it.
 typedef struct {
-	const void *k;
+	uintptr_t k;
 	size_t kn;
-	const void *v;
+	uintptr_t v;
 	size_t vn;
 } pk_pair;
 
@@ -53,8 +58,8 @@ uint64_t pk_next_page(MDB_txn *txn);
 
 // pk_peek renews txn, reads key, and either copies the value to dst and resets
 // txn, or (PK_PINNED) returns it in place and leaves txn open.
-pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, void *dst, size_t cap);
-pk_ref pk_get(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
+pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap);
+pk_ref pk_get(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn);
 
 // pk_write_begin takes the writer's turn if it is free and begins.
 pk_write pk_write_begin(pk_page *page, MDB_env *env);
@@ -65,9 +70,9 @@ pk_write pk_write_locked(MDB_env *env);
 int pk_write_commit(pk_page *page, MDB_txn *txn, uint64_t channels, const uint8_t *one);
 void pk_write_abort(pk_page *page, MDB_txn *txn);
 
-pk_stored pk_put(MDB_txn *txn, unsigned dbi, const void *key, size_t kn, const void *val, size_t vn, int reserve);
-pk_stored pk_del(MDB_txn *txn, unsigned dbi, const void *key, size_t kn);
-long pk_del_range(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin);
-int pk_scan(MDB_txn *txn, unsigned dbi, const void *lo, size_t lon, const void *hi, size_t hin, int flags, pk_pair *out, int max);
+pk_stored pk_put(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, const uint8_t *val, size_t vn, int reserve);
+pk_stored pk_del(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn);
+long pk_del_range(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin);
+int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin, int flags, pk_pair *out, int max);
 
 #endif

@@ -242,14 +242,19 @@ func (t *Txn) Scan(r store.Range, dst []store.Entry) (int, error) {
 	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	var pairs [scanStep]C.pk_pair
+	var few [1]C.pk_pair
+	var many [scanStep]C.pk_pair
+	pairs := few[:]
+	if len(dst) > 1 {
+		pairs = many[:]
+	}
 	flags := C.int(0)
 	if r.Reverse {
 		flags = C.PK_REVERSE
 	}
 	total := 0
 	for total < len(dst) {
-		want := min(scanStep, len(dst)-total)
+		want := min(len(pairs), len(dst)-total)
 		lp, ln := cbytes(r.Lo)
 		hp, hn := cbytes(r.Hi)
 		n := int(C.pk_scan(t.txn, t.s.dbi, lp, ln, hp, hn, flags, &pairs[0], C.int(want)))
@@ -257,10 +262,10 @@ func (t *Txn) Scan(r store.Range, dst []store.Entry) (int, error) {
 			return total, t.failed("scan", n)
 		}
 		for i := range n {
-			dst[total].Key = gobytes(unsafe.Pointer(pairs[i].k), pairs[i].kn)
+			dst[total].Key = gobytes(mapped(pairs[i].k), pairs[i].kn)
 			dst[total].Value = nil
 			if !r.KeysOnly {
-				dst[total].Value = gobytes(unsafe.Pointer(pairs[i].v), pairs[i].vn)
+				dst[total].Value = gobytes(mapped(pairs[i].v), pairs[i].vn)
 			}
 			total++
 		}

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"context"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -75,6 +76,8 @@ func (s *Space) announceForgotten() {
 	if err != nil || uint64(info.LastTxnID) <= uint64(C.pk_page_published(s.page)) {
 		return
 	}
+	runtime.LockOSThread() // the turn belongs to a thread
+	defer runtime.UnlockOSThread()
 	if C.pk_page_trylock(s.page) != 0 {
 		return
 	}
