@@ -53,12 +53,18 @@ lookup(PyObject *obj, PyObject *key)
 }
 
 static PyObject *
+getitem(PyObject *obj, PyObject *key)
+{
+    PyObject *value = lookup(obj, key);
+    return value == NULL && !PyErr_Occurred() ? pk_key_error(key) : value;
+}
+
+static PyObject *
 dict_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     if (pk_arity("dict_get", nargs, 2, 2) < 0)
         return NULL;
-    PyObject *value = lookup(args[0], args[1]);
-    return value == NULL && !PyErr_Occurred() ? pk_key_error(args[1]) : value;
+    return getitem(args[0], args[1]);
 }
 
 static PyObject *
@@ -71,15 +77,15 @@ dict_get_default(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t 
 }
 
 static PyObject *
-dict_contains(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+contains(PyObject *obj, PyObject *key)
 {
     unsigned char room[PK_ROOM];
     pk_words words = {0};
     dict_key k;
     int rc;
-    if (pk_arity("dict_contains", nargs, 2, 2) < 0 || key_begin(&k, args[1]) < 0)
+    if (key_begin(&k, key) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkDictContains(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &words));
+    PK_CROSS(rc, obj, h, w, pkDictContains(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &words));
     key_end(&k);
     if (rc == PK_OK || rc == PK_NOTFOUND)
         return PyBool_FromLong(rc == PK_OK);
@@ -87,25 +93,41 @@ dict_contains(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nar
 }
 
 static PyObject *
-dict_set(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+dict_contains(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (pk_arity("dict_contains", nargs, 2, 2) < 0)
+        return NULL;
+    return contains(args[0], args[1]);
+}
+
+static PyObject *
+setitem(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     pk_words words = {0};
     pk_value value;
     dict_key k;
     int rc;
-    if (pk_arity("dict_set", nargs, 3, 3) < 0 || key_begin(&k, args[1]) < 0)
+    if (pk_arity("__setitem__", nargs, 2, 2) < 0 || key_begin(&k, args[0]) < 0)
         return NULL;
-    if (pk_encode_value(args[2], &value) < 0) {
+    if (pk_encode_value(args[1], &value) < 0) {
         key_end(&k);
         return NULL;
     }
     pk_entry e = entry_of(&k, &value);
-    PK_CROSS(rc, args[0], h, w, pkDictSet(h, pk_open_scopes(), &e, w, &words));
+    PK_CROSS(rc, obj, h, w, pkDictSet(h, pk_open_scopes(), &e, w, &words));
     pk_value_free(&value);
     key_end(&k);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     Py_RETURN_NONE;
+}
+
+static PyObject *
+dict_set(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (pk_arity("dict_set", nargs, 3, 3) < 0)
+        return NULL;
+    return setitem(args[0], args + 1, 2);
 }
 
 static PyObject *
@@ -134,20 +156,28 @@ dict_setdefault(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n
 }
 
 static PyObject *
-dict_del(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+delitem(PyObject *obj, PyObject *key)
 {
     pk_words words = {0};
     dict_key k;
     int rc;
-    if (pk_arity("dict_del", nargs, 2, 2) < 0 || key_begin(&k, args[1]) < 0)
+    if (key_begin(&k, key) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkDictDel(h, pk_open_scopes(), k.enc.p, k.enc.len, w, &words));
+    PK_CROSS(rc, obj, h, w, pkDictDel(h, pk_open_scopes(), k.enc.p, k.enc.len, w, &words));
     key_end(&k);
     if (rc == PK_NOTFOUND)
-        return pk_key_error(args[1]);
+        return pk_key_error(key);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     Py_RETURN_NONE;
+}
+
+static PyObject *
+dict_del(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (pk_arity("dict_del", nargs, 2, 2) < 0)
+        return NULL;
+    return delitem(args[0], args[1]);
 }
 
 static PyObject *
@@ -357,7 +387,39 @@ dict_update(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs
     Py_RETURN_NONE;
 }
 
+/* ---- Methods ---- */
+
+/* What a dict's users call most, as methods in C: a Python method that calls the
+ * lane costs a frame more. */
+static PyMethodDef type_methods[] = {
+    {"__getitem__", getitem, METH_O, "d[key]: the value of key. Raises KeyError where there is none."},
+    PK_FAST("__setitem__", setitem, "d[key] = value: set the value of key."),
+    {"__delitem__", delitem, METH_O, "del d[key]: remove key. Raises KeyError where it is not there."},
+    {"__contains__", contains, METH_O, "key in d: whether key is there."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* dict_install(type): give a class of dicts these methods, until the library is
+ * loaded again. */
+static PyObject *
+dict_install(PyObject *Py_UNUSED(module), PyObject *type)
+{
+    if (!PyType_Check(type)) {
+        PyErr_SetString(PyExc_TypeError, "dict_install() takes a class");
+        return NULL;
+    }
+    for (PyMethodDef *def = type_methods; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod((PyTypeObject *)type, def);
+        int rc = method == NULL ? -1 : PyObject_SetAttrString(type, def->ml_name, method);
+        Py_XDECREF(method);
+        if (rc < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyMethodDef pk_dict_methods[] = {
+    {"dict_install", dict_install, METH_O, "dict_install(type)"},
     PK_FAST("dict_get", dict_get, "dict_get(obj, key) -> value"),
     PK_FAST("dict_get_default", dict_get_default, "dict_get_default(obj, key, default) -> value"),
     PK_FAST("dict_contains", dict_contains, "dict_contains(obj, key) -> bool"),

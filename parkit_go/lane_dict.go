@@ -67,6 +67,12 @@ func pkDictContains(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.siz
 //export pkDictSet
 func pkDictSet(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("write dict", words, &rc)
+	if o, ok := objects.at(int64(handle)); ok {
+		// As written does, without a closure on the heap.
+		if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
+			return failed(coll.DictSet(tx, o.Object, bytesOf(e.key, e.keylen), bytesOf(e.own, e.ownlen), bytesOf(e.head, e.headlen), bytesOf(e.body, e.bodylen)), words)
+		}
+	}
 	return written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
 		return coll.DictSet(tx, o, bytesOf(e.key, e.keylen), bytesOf(e.own, e.ownlen), bytesOf(e.head, e.headlen), bytesOf(e.body, e.bodylen))
 	})

@@ -27,6 +27,7 @@ import (
 type Space struct {
 	store     store.Space
 	namespace string
+	latest    latest
 }
 
 // Object is a handle: cheap, usable by several goroutines, and no proof that

@@ -53,8 +53,9 @@ type Tx struct {
 	created []*Object   // made in this transaction, so void if it comes to nothing
 	marks   []mark      // where each savepoint begins
 
-	broken      error // what failed half-way
-	brokenDepth int   // at which depth
+	commit      uint64 // that an implicit transaction will make, 0 where it is shared
+	broken      error  // what failed half-way
+	brokenDepth int    // at which depth
 
 	fn      func(*Tx) error
 	run     func(store.Txn) error // runImplicit, bound once for all uses of a pooled Tx
@@ -76,6 +77,7 @@ type slot struct {
 	state   State
 	known   bool // state has been read or made
 	changed bool // to be written, and the version to be counted, at the end
+	written bool // at the end of this transaction
 	dropped bool
 	depth   int // of the newest savepoint that has a copy in log
 }
@@ -115,6 +117,7 @@ func (s *Space) Update(wait store.Wait, fn func(*Tx) error) error {
 	err := s.store.Update(wait, tx.run)
 	if err == nil {
 		tx.created = tx.created[:0]
+		s.latest.keep(tx)
 	}
 	// Not deferred: a panic of fn leaves a Tx that nobody should get again.
 	tx.reset()
@@ -126,6 +129,10 @@ func (s *Space) Update(wait store.Wait, fn func(*Tx) error) error {
 func (tx *Tx) runImplicit(txn store.Txn) error {
 	tx.reset()
 	tx.Txn, tx.mode, tx.implicit, tx.ended = txn, store.Write, true, false
+	tx.commit = 0
+	if !tx.space.store.Durable() { // else others' updates may be in the same commit
+		tx.commit = txn.ID()
+	}
 	if err := tx.fn(tx); err != nil {
 		return err
 	}
@@ -327,7 +334,7 @@ func (tx *Tx) writeState(s *slot) error {
 	if !s.changed {
 		return nil
 	}
-	s.changed = false
+	s.changed, s.written = false, true
 	if !s.dropped {
 		if s.state.Flags&FlagUnversioned == 0 {
 			s.state.Version++
@@ -359,6 +366,13 @@ func (tx *Tx) slot(o *Object) (*slot, error) {
 			return nil, o.gone()
 		}
 		return s, nil
+	}
+	if tx.implicit && tx.used == 0 {
+		if state, ok := tx.space.latest.state(tx.Txn, o.ID); ok {
+			s = tx.add(o)
+			s.state, s.known = state, true
+			return s, nil
+		}
 	}
 	record, err := tx.Get(o.stateKey)
 	if err == store.ErrNotFound {

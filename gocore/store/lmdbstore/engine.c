@@ -76,17 +76,19 @@ pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_
 
 pk_write pk_write_locked(MDB_env *env)
 {
-	pk_write w = {0, NULL, 0};
+	pk_write w = {0, NULL, 0, 0};
 	w.rc = mdb_txn_begin(env, NULL, 0, &w.txn);
-	if (w.rc == 0)
+	if (w.rc == 0) {
 		w.next = pk_next_page(w.txn);
+		w.id = mdb_txn_id(w.txn);
+	}
 	return w;
 }
 
 pk_write pk_write_begin(pk_page *page, MDB_env *env)
 {
 	if (pk_page_trylock(page))
-		return (pk_write){PK_BUSY, NULL, 0};
+		return (pk_write){PK_BUSY, NULL, 0, 0};
 	pk_write w = pk_write_locked(env);
 	if (w.rc)
 		pk_page_unlock(page);

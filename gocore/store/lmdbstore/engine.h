@@ -28,6 +28,7 @@ typedef struct {
 	int rc;          // LMDB's or the system's; PK_BUSY when the turn is another's
 	MDB_txn *txn;
 	uint64_t next;   // first page that no commit has used yet
+	uint64_t id;     // of the commit that it will make
 } pk_write;
 
 typedef struct {

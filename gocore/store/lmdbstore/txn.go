@@ -22,6 +22,7 @@ type Txn struct {
 	channels uint64                   // touched: one bit each
 	one      [C.PK_ONE_CHANNELS]uint8 // waiters to wake, one a call of WakeOne
 	next     uint64                   // first page that nothing uses yet
+	id       uint64                   // of the commit that a write transaction will make
 	broken   error                    // LMDB refuses this transaction from here on
 	gate     bool                     // holds the writers' gate of this process
 }
@@ -392,6 +393,9 @@ func (t *Txn) Release() error {
 func (t *Txn) ID() uint64 {
 	if t.txn == nil {
 		return 0
+	}
+	if t.mode == store.Write {
+		return t.id
 	}
 	return uint64(C.pk_txn_id(t.txn))
 }

@@ -225,7 +225,7 @@ func (s *Space) begun(w C.pk_write, gate bool) *Txn {
 	if s.begins.Add(1)%readerCheckEvery == 0 {
 		_, _ = s.env.ReaderCheck() // a failed look is made up for by the next
 	}
-	return &Txn{s: s, txn: w.txn, mode: store.Write, gate: gate, next: uint64(w.next)}
+	return &Txn{s: s, txn: w.txn, mode: store.Write, gate: gate, next: uint64(w.next), id: uint64(w.id)}
 }
 
 // beginInTurn begins for the thread that has the turn, and passes the turn on
