@@ -17,15 +17,3 @@ func ErrorCodes() (string, error) {
 		return asJSON("list error codes", codes)
 	})
 }
-
-// ErrorProvoke fails with the error of a request, for the tests of what
-// Python makes of it.
-func ErrorProvoke(request string) (string, error) {
-	type asked struct {
-		Code                int
-		Op, Subject, Detail string
-	}
-	return boundJSON("provoke error", request, func(r asked) (string, error) {
-		return "", errs.New(errs.Code(r.Code), r.Op, r.Subject, r.Detail)
-	})
-}

@@ -1,6 +1,9 @@
 package parkit_go
 
 import (
+	"os"
+	"strings"
+
 	"parkit/gocore/errs"
 	"parkit/gocore/site"
 )
@@ -9,6 +12,8 @@ type siteRequest struct {
 	Path   string `json:"path"`
 	Create bool   `json:"create"`
 	Memory bool   `json:"memory"`
+	// Environment holds what Python's os.environ has of settings.
+	Environment map[string]string `json:"environment"`
 }
 
 type siteAnswer struct {
@@ -24,6 +29,9 @@ type siteAnswer struct {
 // already is looked up.
 func SiteOpen(request string) (string, error) {
 	return boundJSON("open site", request, func(r siteRequest) (siteAnswer, error) {
+		if err := adopt(r.Environment); err != nil {
+			return siteAnswer{}, err
+		}
 		s, err := site.OpenWith(r.Path, site.Options{Create: r.Create, Memory: r.Memory})
 		if err != nil {
 			return siteAnswer{}, err
@@ -62,17 +70,67 @@ func SiteNamespaces(uuid string) (string, error) {
 	})
 }
 
+type profileRequest struct {
+	Memory      bool              `json:"memory"`
+	Environment map[string]string `json:"environment"`
+}
+
+type profileAnswer struct {
+	Memory     bool     `json:"memory"`
+	MapSize    int64    `json:"map_size"`
+	MaxReaders int      `json:"max_readers"`
+	Sync       bool     `json:"sync"`
+	MetaSync   bool     `json:"metasync"`
+	ReadOnly   bool     `json:"readonly"`
+	ReadAhead  bool     `json:"readahead"`
+	Warnings   []string `json:"warnings"`
+}
+
 // SiteProfile is how namespaces are opened, durable or memory ones, as the
-// environment variables say now.
-func SiteProfile(memory bool) (string, error) {
-	return bound("read profile", func() (string, error) {
-		p, err := site.ProfileOf(memory)
-		if err != nil {
-			return "", err
+// environment says now.
+func SiteProfile(request string) (string, error) {
+	return boundJSON("read profile", request, func(r profileRequest) (profileAnswer, error) {
+		if err := adopt(r.Environment); err != nil {
+			return profileAnswer{}, err
 		}
-		return asJSON("read profile", map[string]any{
-			"memory": p.Memory, "map_size": p.MapSize, "max_readers": p.MaxReaders, "sync": p.Sync, "metasync": p.MetaSync,
-			"readonly": p.ReadOnly, "readahead": p.ReadAhead, "warnings": append([]string{}, p.Warnings...),
-		})
+		p, err := site.ProfileOf(r.Memory)
+		return profileAnswer{
+			Memory: p.Memory, MapSize: p.MapSize, MaxReaders: p.MaxReaders, Sync: p.Sync, MetaSync: p.MetaSync,
+			ReadOnly: p.ReadOnly, ReadAhead: p.ReadAhead, Warnings: append([]string{}, p.Warnings...),
+		}, err
 	})
+}
+
+// settingPrefixes begin the names of the environment variables that are read
+// on this side.
+var settingPrefixes = []string{"PARKIT_", "DEFAULT_LMDB_", "MEMORY_LMDB_"}
+
+// adopt makes Go's environment what Python's is, as far as settings go: Go
+// copied it when the library was loaded, and sees nothing of later changes.
+func adopt(environment map[string]string) error {
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if now, set := environment[name]; isSetting(name) && (!set || now != value) {
+			if err := os.Unsetenv(name); err != nil {
+				return errs.Wrap(errs.InvalidArgument, "read setting", name, err)
+			}
+		}
+	}
+	for name, value := range environment {
+		if _, set := os.LookupEnv(name); !set && isSetting(name) {
+			if err := os.Setenv(name, value); err != nil {
+				return errs.Wrap(errs.InvalidArgument, "read setting", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func isSetting(name string) bool {
+	for _, prefix := range settingPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,22 @@ def script() -> Script:
         return done
 
     return run
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The path of a new site, the default of every thread until the test ends; memory, so that it is fast."""
+    import parkit
+    from parkit import _native
+    from parkit import site as sites
+
+    monkeypatch.delenv("PARKIT_DEFAULT_SITE_PATH", raising=False)
+    monkeypatch.setattr(sites, "_shared", None)
+    monkeypatch.setattr(sites, "_thread", sites._ThreadDefault())
+    before = set(sites._paths)
+    path = str(tmp_path / "site")
+    parkit.set_default_site(path, create=True, memory=True)
+    yield path
+    for uuid in set(sites._paths) - before:
+        _native.call(_native.ctl.SiteClose, uuid)
+        del sites._paths[uuid]

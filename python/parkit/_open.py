@@ -1,0 +1,261 @@
+"""How objects and namespaces come to be open in this process, and again in a forked one.
+
+The library knows spaces (open namespaces) and handles (open objects) by numbers that are good for
+one process. What Python keeps for good is where a thing is: a :class:`Reference`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from . import _classes, _native, errors, site
+from .errors import ObjectNotFoundError, ObjectTypeError, SiteNotFoundError, StaleHandleError
+
+if TYPE_CHECKING:
+    from .object import Object
+
+
+T = TypeVar("T")
+
+
+class Reference(NamedTuple):
+    """Which object it is, wherever one stands. The uuid tells it from one that took its name later."""
+
+    site_uuid: str
+    namespace: str
+    name: str
+    uuid: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Opened(NamedTuple):
+    """An object as the library answers for it."""
+
+    reference: Reference
+    handle: int
+    created: bool
+    about: dict[str, Any]
+
+
+# Space numbers by site and namespace as they were asked for, with the namespace's one spelling.
+_spaces: dict[tuple[str, str], tuple[int, str]] = {}
+
+
+def open_space(site_uuid: str, namespace: str, *, create: bool = False) -> tuple[int, str]:
+    """The number of a namespace of a known site, and the namespace's one spelling.
+
+    NamespaceNotFoundError where it was never made and create is not set.
+    """
+    found = _spaces.get((site_uuid, namespace))
+    if found is not None:
+        return found
+    namespace.encode()  # what cannot be UTF-8 would reach the core as something else
+    request = json.dumps({"site": site_uuid, "namespace": namespace, "create": create})
+    answer = json.loads(with_site(site_uuid, lambda: _native.call(_native.ctl.SpaceOpen, request)))
+    found = answer["space"], answer["namespace"]
+    _spaces[site_uuid, namespace] = _spaces[site_uuid, found[1]] = found
+    return found
+
+
+def with_site(site_uuid: str, call: Callable[[], T]) -> T:
+    """Call what needs a site that is open; opens one that only this process knows, not yet the library."""
+    try:
+        return call()
+    except SiteNotFoundError:
+        # Opened by the parent before a fork, say.
+        if site.open_site(site.path_of(site_uuid)) != site_uuid:
+            raise
+        return call()
+
+
+def parse_path(path: str | None) -> tuple[str, str]:
+    """The namespace and the name that a path means; no name for an anonymous object."""
+    if path is None:
+        path = ""
+    elif not isinstance(path, str):
+        raise TypeError(f"the path of an object is a str, not {type(path).__name__}")
+    path.encode()
+    namespace, name = json.loads(_native.call(_native.ctl.PathParse, json.dumps(path)))
+    return namespace, name
+
+
+def begin(space: int, mode: int, timeout: float | None, note: Callable[[], object] | None = None) -> None:
+    """Begin a scope of the lane, and call ``note``; if that cannot be, there is no scope.
+
+    Ctrl-C counts too: Python raises it after a call has returned, so it must be known by then that
+    the scope was begun. Both happen in one call of C here.
+    """
+    begun: list[None] = []
+    try:
+        begun.extend(map(_native.lane.begin, (space,), (mode,), (timeout,)))
+        if note is not None:
+            note()
+    except BaseException:
+        if begun:
+            _native.lane.end(space, False)
+        raise
+
+
+class writing:
+    """A transaction on a space for parkit's own use: what it waits for, Ctrl-C ends."""
+
+    __slots__ = ("_space",)
+
+    def __init__(self, space: int) -> None:
+        self._space = space
+
+    def __enter__(self) -> None:
+        begin(self._space, 1, None)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        _native.lane.end(self._space, kind is None)
+
+
+def open_object(
+    cls: type[Object],
+    site_uuid: str,
+    namespace: str,
+    name: str,
+    *,
+    create: bool,
+    bind: bool,
+    metadata: str = "",
+    extra: str = "",
+    on_opened: Callable[[Opened], object] | None = None,
+) -> Opened:
+    """Bind or create an object for an instance of ``cls``.
+
+    ``on_opened`` is called in a transaction, which is undone when it raises.
+    """
+    if not (create or bind):
+        raise ValueError("create=False with bind=False asks for neither; set at least one of them")
+    create_only = not name or (create and not bind)
+    space, namespace = open_space(site_uuid, namespace, create=create or not name)
+    request = {"space": space, "name": name, "create": False, "bind": True}
+    if on_opened is None and not create_only:
+        try:
+            return _opened(cls, site_uuid, namespace, request)
+        except ObjectNotFoundError:
+            if not create:
+                raise
+    request.update(
+        create=create or not name,
+        bind=bind,
+        kind=cls._parkit_kind,
+        **{"class": _classes.name_of(cls)},
+        bases=_classes.base_names(cls),
+        versioned=True,
+        metadata=metadata,
+        extra=extra,
+    )
+    with writing(space):
+        opened = _opened(cls, site_uuid, namespace, request)
+        if on_opened is not None:
+            on_opened(opened)
+    return opened
+
+
+def _opened(cls: type[Object], site_uuid: str, namespace: str, request: dict[str, Any]) -> Opened:
+    about = json.loads(_native.call(_native.ctl.ObjectOpen, json.dumps(request)))
+    reference = Reference(site_uuid, namespace, about["name"], about["uuid"])
+    if not about["created"] and not _classes.accepts(cls, about["class"], about["bases"]):
+        raise ObjectTypeError(
+            f"{reference.path} is of the class {_classes.dotted(about['class'])}: "
+            f"bind it with that class or one of its bases, not with {_classes.dotted(_classes.name_of(cls))}"
+        )
+    return Opened(reference, about["handle"], about["created"], about)
+
+
+def find_object(site_uuid: str, namespace: str, name: str) -> Opened:
+    """Open an object of any class; ObjectNotFoundError where there is none."""
+    space, namespace = open_space(site_uuid, namespace)
+    name.encode()
+    about = json.loads(
+        _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))
+        if name
+        else _no_object(namespace)
+    )
+    return Opened(Reference(site_uuid, namespace, about["name"], about["uuid"]), about["handle"], False, about)
+
+
+def _no_object(namespace: str) -> Any:
+    raise ObjectNotFoundError(f"bind object {namespace}/: an object's name is not empty; name one that exists")
+
+
+def rebind(obj: Object) -> None:
+    """Open an object again whose handle this copy of the library does not know. Called by the lane."""
+    reference = obj._parkit
+    opened = find_object(reference.site_uuid, reference.namespace, reference.name)
+    if opened.reference.uuid != reference.uuid:
+        error = ObjectNotFoundError(
+            f"use object {reference.path}: it was dropped, and another one has its name now; bind that one"
+        )
+        error.subject = reference.path
+        raise error
+    set_handle(obj, opened.handle)
+
+
+def control(obj: Object, function: str, request: Callable[[int], Any] = int) -> Any:
+    """Call the control function of that name for an object; opens the object again if need be.
+
+    ``request`` makes the function's argument of the handle.
+    """
+    try:
+        return _native.call(getattr(_native.ctl, function), request(obj._handle or 0))
+    except StaleHandleError:
+        rebind(obj)
+        return _native.call(getattr(_native.ctl, function), request(obj._handle or 0))
+
+
+def space_of(obj: Object) -> int:
+    """The number of the namespace that an object is in."""
+    reference = obj._parkit
+    return open_space(reference.site_uuid, reference.namespace)[0]
+
+
+def set_handle(obj: Object, handle: int) -> None:
+    """Set the slot that the lane reads, past the class's own __setattr__."""
+    object.__setattr__(obj, "_handle", handle)
+
+
+def rebuild(cls: type[Any], site_uuid: str, namespace: str, name: str, uuid: str, site_path: str) -> Any:
+    """What unpickling calls. The object is opened at its first use: reading a reference never fails."""
+    site.learn(site_uuid, site_path)
+    return instance(cls, Reference(site_uuid, namespace, name, uuid), None)
+
+
+def instance(cls: type[Any], reference: Reference, handle: int | None) -> Any:
+    """An instance for an object that exists; __init__ is for making and binding by name."""
+    obj: Any = object.__new__(cls)
+    object.__setattr__(obj, "_handle", handle)
+    object.__setattr__(obj, "_parkit", reference)
+    return obj
+
+
+def configure(object_type: type[Any]) -> None:
+    """Tell the lane of Python's side, now and whenever the library is loaded anew."""
+
+    def tell(lane: Any, _: Any) -> None:
+        from . import _codec  # which imports pickle: not needed before
+
+        lane.configure(
+            object_type,
+            _codec.dumps,
+            _codec.loads,
+            _codec.slow_key,
+            _codec.slow_value,
+            errors.from_code,
+            rebind,
+            _native.generation,
+        )
+
+    _native.on_load(tell)
+
+
+os.register_at_fork(after_in_child=_spaces.clear)

@@ -1,0 +1,253 @@
+"""Namespaces: what is in them, and walking over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from . import _classes, _native, _open, site
+from .errors import ObjectNotFoundError
+from .object import Object, as_descriptor, metadata_of
+
+__all__ = ["Directory", "Namespace", "directories"]
+
+# How many objects are asked for at once.
+_BATCH = 512
+
+_MISSING: Any = object()
+
+
+class Namespace:
+    """A namespace of a site, with the objects in it.
+
+    :param namespace: its path, such as ``'some/name/space'``; None is ``default``
+    :param create: make the namespace if there is none
+    :param site_uuid: the site; None is the default site of this thread
+    :param include_hidden: whether listings have the names that begin and end with two underscores,
+        which are those of anonymous objects and of parkit's own
+    :raises StoragePathError: there is no such namespace, and ``create`` is not set
+    :raises ValueError: the path cannot be a namespace's: segments are of ASCII letters, digits and ``_-.``
+
+    Listings are sorted by name. They are read in parts as they go along: to see one moment, iterate in
+    a :func:`snapshot`.
+
+    >>> apples = Dict('fruit/apples', create=True)
+    >>> fruit = Namespace('fruit')
+    >>> list(fruit.names())
+    ['apples']
+    >>> fruit['apples'] == apples
+    True
+    >>> del fruit['apples']
+    >>> apples.exists
+    False
+    """
+
+    __slots__ = ("__weakref__", "_include_hidden", "_path", "_site_uuid")
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        /,
+        *,
+        create: bool = False,
+        site_uuid: str | None = None,
+        include_hidden: bool = False,
+    ) -> None:
+        if namespace is not None and not isinstance(namespace, str):
+            raise TypeError(f"the path of a namespace is a str, not {type(namespace).__name__}")
+        self._site_uuid = site.resolve(site_uuid)
+        _, self._path = _open.open_space(self._site_uuid, namespace or "", create=create)
+        self._include_hidden = include_hidden
+
+    @property
+    def path(self) -> str:
+        """The path in its one spelling."""
+        return self._path
+
+    @property
+    def site_uuid(self) -> str:
+        """The uuid of the site."""
+        return self._site_uuid
+
+    @property
+    def storage_path(self) -> str:
+        """The path of the site's directory."""
+        return site.path_of(self._site_uuid)
+
+    @property
+    def maxsize(self) -> int:
+        """How large the namespace may become, in bytes: a multiple of the page size.
+
+        It is address space, not disk space, and grows by itself when it is used up. Setting it
+        needs a moment in which no transaction is open in this process.
+
+        :raises ValueError: not a multiple of the page size
+        """
+        size: int = self._stats()["map_size"]
+        return size
+
+    @maxsize.setter
+    def maxsize(self, value: int) -> None:
+        _native.call(_native.ctl.SpaceSetMaxSize, self._parkit_space(), int(value))
+
+    # ---- One object ----
+
+    def get(self, name: str, default: Any = _MISSING, /) -> Any:
+        """The object of that name, of its stored class.
+
+        :raises ObjectNotFoundError: there is none, and no default is given
+        :raises ClassNotFoundError: its class cannot be imported in this process
+        """
+        try:
+            return self._instance(_open.find_object(self._site_uuid, self._path, name))
+        except ObjectNotFoundError:
+            if default is _MISSING:
+                raise
+            return default
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __delitem__(self, name: str) -> None:
+        with _open.writing(self._parkit_space()):
+            _native.call(_native.ctl.ObjectDrop, _open.find_object(self._site_uuid, self._path, name).handle)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            _open.find_object(self._site_uuid, self._path, name)
+        except (ObjectNotFoundError, ValueError):
+            return False
+        return True
+
+    # ---- All of them ----
+
+    def __iter__(self) -> Iterator[Any]:
+        """The objects, each of its stored class.
+
+        :raises ClassNotFoundError: the class of one cannot be imported in this process; :meth:`names`,
+            :meth:`descriptors` and :meth:`entities` import nothing
+        """
+        for about in self._objects():
+            yield self._instance_of(about, _classes.find(about["class"]))
+
+    def names(self) -> Iterator[str]:
+        """The names of the objects."""
+        for name in self._pages("SpaceNames", lambda name: str(name)):
+            if not self._hides(name):
+                yield name
+
+    def descriptors(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the :attr:`descriptor <Object.descriptor>` of each object."""
+        for about in self._objects():
+            yield about["name"], as_descriptor(about)
+
+    def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the metadata of each object."""
+        for about in self._objects():
+            yield about["name"], metadata_of(about)
+
+    def entities(self) -> Iterator[Object]:
+        """The objects, each as a plain :class:`Object`: nothing is imported."""
+        for about in self._objects():
+            yield self._instance_of(about, Object)
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        for about in self._pages("SpaceObjects", lambda about: str(about["name"])):
+            if not self._hides(about["name"]):
+                yield about
+
+    def _pages(self, function: str, name_of: Any) -> Iterator[Any]:
+        after = ""
+        while True:
+            request = {"space": self._parkit_space(), "after": after, "limit": _BATCH}
+            page = json.loads(_native.call(getattr(_native.ctl, function), json.dumps(request)))
+            yield from page
+            if len(page) < _BATCH:
+                return
+            after = name_of(page[-1])
+
+    def _hides(self, name: str) -> bool:
+        return not self._include_hidden and hidden(name)
+
+    def _instance(self, opened: _open.Opened) -> Any:
+        return _open.instance(_classes.find(opened.about["class"]), opened.reference, opened.handle)
+
+    def _instance_of(self, about: dict[str, Any], cls: type[Any]) -> Any:
+        # Opened when it is used: a listing need not look each object up again.
+        return _open.instance(cls, _open.Reference(self._site_uuid, self._path, about["name"], about["uuid"]), None)
+
+    def _parkit_space(self) -> int:
+        return _open.open_space(self._site_uuid, self._path)[0]
+
+    def _stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = json.loads(_native.call(_native.ctl.SpaceStats, self._parkit_space()))
+        return stats
+
+    # ---- Python's own ----
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Namespace):
+            return NotImplemented
+        return (self._site_uuid, self._path) == (other._site_uuid, other._path)
+
+    def __hash__(self) -> int:
+        return hash((self._site_uuid, self._path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._site_uuid, self._path, self._include_hidden, self.storage_path)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path!r}>"
+
+
+class Directory(Namespace):
+    """A :class:`Namespace`, under the name that goes with :func:`directories`."""
+
+    __slots__ = ()
+
+    def objects(self) -> Iterator[Any]:
+        """The objects, each of its stored class: what iterating gives."""
+        return iter(self)
+
+
+def directories(
+    path: str | None = None, /, *, site_uuid: str | None = None, include_hidden: bool = False
+) -> Iterator[Directory]:
+    """The namespaces below ``path``, sorted; not that of ``path`` itself.
+
+    :param path: None is the whole site
+    :param include_hidden: also namespaces with a segment that begins and ends with two underscores;
+        passed on to each Directory
+    :raises ValueError: the path cannot be a namespace's
+
+    >>> for place in 'garden/east', 'garden/west/pond':
+    ...     tree = Dict(place + '/tree', create=True)
+    >>> [directory.path for directory in directories('garden')]
+    ['garden/east', 'garden/west/pond']
+    """
+    uuid = site.resolve(site_uuid)
+    prefix = ""
+    if path is not None and path.strip("/"):
+        # Any name will do: the core's spelling of the namespace is wanted.
+        prefix = _open.parse_path(f"{path}/_")[0] + "/"
+    return _below(uuid, prefix, include_hidden)
+
+
+def _below(uuid: str, prefix: str, include_hidden: bool) -> Iterator[Directory]:
+    for found in json.loads(_open.with_site(uuid, lambda: _native.call(_native.ctl.SiteNamespaces, uuid))):
+        below = found.startswith(prefix)
+        if below and (include_hidden or not any(map(hidden, found[len(prefix) :].split("/")))):
+            yield Directory(found, site_uuid=uuid, include_hidden=include_hidden)
+
+
+def hidden(name: str) -> bool:
+    """Whether listings leave the name out."""
+    return len(name) >= 4 and name.startswith("__") and name.endswith("__")
+
+
+def _rebuild(cls: type[Namespace], site_uuid: str, path: str, include_hidden: bool, site_path: str) -> Namespace:
+    site.learn(site_uuid, site_path)
+    return cls(path, site_uuid=site_uuid, include_hidden=include_hidden)

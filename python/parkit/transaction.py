@@ -1,0 +1,192 @@
+"""Scopes: transactions that span several operations, and snapshots."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial, wraps
+from types import TracebackType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from . import _native, _open, site
+from .errors import TransactionError
+from .namespace import Namespace
+from .object import Object
+
+__all__ = ["snapshot", "transaction"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="_Scope")
+
+#: What a scope may be opened on: the namespace of an object, a namespace, its path, or ``default``.
+Target = Object | Namespace | str | None
+
+
+class _Entered(NamedTuple):
+    """One time that a scope was entered."""
+
+    scope: _Scope
+    space: int
+    generation: int
+
+
+class _Stack(threading.local):
+    def __init__(self) -> None:
+        self.entered: list[_Entered] = []
+
+
+# What this thread has open, outermost first. The lane has the transactions themselves: this is to
+# know whose they are.
+_stack = _Stack()
+
+
+class _Scope:
+    __slots__ = ("_site_uuid", "_target", "_timeout")
+
+    _mode: int
+
+    def __init__(self, target: Target, site_uuid: str | None, timeout: float | None) -> None:
+        if target is not None and not isinstance(target, (str, Namespace, Object)):
+            raise TypeError(
+                f"expected a persistent object, a Namespace, a namespace's path or None, not {type(target).__name__}"
+            )
+        self._target, self._site_uuid, self._timeout = target, site_uuid, timeout
+
+    def _space(self) -> int:
+        target = self._target
+        if isinstance(target, Object):
+            return _open.space_of(target)
+        if isinstance(target, Namespace):
+            return target._parkit_space()
+        return _open.open_space(site.resolve(self._site_uuid), target or "", create=self._mode == 1)[0]
+
+    def __enter__(self: S) -> S:
+        entered, space = _stack.entered, self._space()
+        mine = _Entered(self, space, _native.generation)
+        try:
+            _open.begin(space, self._mode, self._timeout, partial(entered.append, mine))
+        except BaseException:
+            if entered and entered[-1] is mine:
+                del entered[-1]
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entered = _stack.entered
+        place = len(entered) - 1
+        while place >= 0 and entered[place].scope is not self:
+            place -= 1
+        if place < 0:
+            raise TransactionError(
+                "end transaction: it was begun in another thread, or was never begun; "
+                "end it in the thread that began it"
+            )
+        mine = entered[place]
+        above = sum(other.space == mine.space for other in entered[place + 1 :])
+        del entered[place]
+        if mine.generation != _native.generation:
+            return  # it is the parent's, and does not exist in this forked process
+        if above:
+            # Ended out of order, as generators and coroutines can. What is inside goes with it.
+            for other in [other for other in entered[place:] if other.space == mine.space]:
+                entered.remove(other)
+                _native.lane.end(mine.space, False)
+            _native.lane.end(mine.space, False)
+            raise TransactionError(
+                "end transaction: another one that was begun inside it is still open; all of them were undone. "
+                "Do not leave a transaction open across a yield or an await"
+            )
+        _native.lane.end(mine.space, kind is None)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """As a decorator: each call of the function has a scope of its own."""
+
+        @wraps(function)
+        def scoped(*args: P.args, **keywords: P.kwargs) -> R:
+            with type(self)._again(self):
+                return function(*args, **keywords)
+
+        return scoped
+
+    @classmethod
+    def _again(cls: type[S], other: _Scope) -> S:
+        scope = cls.__new__(cls)
+        _Scope.__init__(scope, other._target, other._site_uuid, other._timeout)
+        return scope
+
+
+class transaction(_Scope):
+    """A scope in which all operations on one namespace are one transaction.
+
+    :param target: an object of the namespace, the :class:`Namespace`, or its path; None is ``default``
+    :param site_uuid: the site of a path; None is the default site
+    :param timeout: how many seconds to wait for the turn to write; None is 60, 0 is not to wait
+
+    Until the scope ends, nobody else can write to the namespace, and nobody else sees what was written
+    in it. An exception undoes all of it. Scopes nest: an inner one that ends by an exception undoes
+    exactly its own part. Other namespaces are not concerned, nor are other threads.
+
+    If the process is forked, the transaction remains the parent's: in the child it does not exist.
+    It cannot span a ``yield`` or an ``await`` beyond which others use scopes in the same thread.
+
+    A scope can be a decorator: then each call of the function is one transaction.
+
+    :raises LockTimeout: the turn did not come in time; a subclass of TransactionError and TimeoutError
+    :raises TransactionError: at the end: not in the thread that began it, or out of order
+    :raises StorageFullError: at the end: no room; nothing was stored
+
+    >>> accounts = Dict('bank/accounts', create=True)
+    >>> with transaction(accounts):
+    ...     accounts['ann'] = 100
+    ...     accounts['bob'] = 50
+    >>> try:
+    ...     with transaction(accounts):
+    ...         accounts['ann'] -= 60
+    ...         raise ValueError('too much')
+    ... except ValueError:
+    ...     print(accounts['ann'])
+    100
+    """
+
+    __slots__ = ()
+    _mode = 1
+
+    def __init__(self, target: Target = None, /, *, site_uuid: str | None = None, timeout: float | None = None) -> None:
+        super().__init__(target, site_uuid, timeout)
+
+
+class snapshot(_Scope):
+    """A scope in which one namespace is seen as it was when the scope was entered.
+
+    :param target: an object of the namespace, the :class:`Namespace`, or its path; None is ``default``
+    :param site_uuid: the site of a path; None is the default site
+
+    It never waits, and keeps nobody from writing. Writes inside it go through on their own, and are
+    not seen in it. Inside a transaction or another snapshot of the namespace it is part of that one.
+    A scope that stays open for long keeps the space of what is deleted meanwhile from being used again.
+
+    :raises StoragePathError: there is no such namespace
+
+    >>> stock = Dict('shop/stock', create=True)
+    >>> with snapshot(stock):
+    ...     stock['pear'] = 3
+    ...     'pear' in stock
+    False
+    >>> 'pear' in stock
+    True
+    """
+
+    __slots__ = ()
+    _mode = 0
+
+    def __init__(self, target: Target = None, /, *, site_uuid: str | None = None) -> None:
+        super().__init__(target, site_uuid, None)
+
+
+def scoped(space: int) -> bool:
+    """Whether this thread has a scope open on the space."""
+    found: Any = _native.lane.scope(space)
+    return bool(found)
