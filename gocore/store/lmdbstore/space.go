@@ -57,6 +57,7 @@ type Space struct {
 	dead   atomic.Bool // closed, or after a failed flush or a panic of LMDB
 	closed atomic.Bool
 
+	spare   atomic.Pointer[Txn] // used again by the next update
 	readers readers
 	writers writers
 	needed  atomic.Uint64 // bytes that a transaction lacked; room for the next one

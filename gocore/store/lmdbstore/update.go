@@ -138,31 +138,39 @@ func (s *Space) holder() string {
 // Begin starts a transaction.
 func (s *Space) Begin(mode store.Mode, wait store.Wait) (store.Txn, error) {
 	if mode == store.Read {
-		return s.beginRead()
-	}
-	if err := s.alive("write"); err != nil {
-		return nil, err
-	}
-	if s.profile.ReadOnly {
-		return nil, errs.New(errs.ReadOnly, "write", s.name, "the namespace was opened read-only (LMDB_READONLY)")
-	}
-	p := newPatience(wait)
-	if s.memory {
-		t, err := s.beginWrite(&p, false)
+		t, err := s.beginRead()
 		if err != nil {
 			return nil, err
 		}
 		return t, nil
 	}
-	if err := s.enterGate(&p); err != nil {
-		return nil, err
-	}
-	t, err := s.beginWrite(&p, true)
-	if err != nil {
-		<-s.writers.gate
+	t := new(Txn)
+	if err := s.beginInto(t, wait); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// beginInto makes a write transaction of t.
+func (s *Space) beginInto(t *Txn, wait store.Wait) error {
+	if err := s.alive("write"); err != nil {
+		return err
+	}
+	if s.profile.ReadOnly {
+		return errs.New(errs.ReadOnly, "write", s.name, "the namespace was opened read-only (LMDB_READONLY)")
+	}
+	p := newPatience(wait)
+	if s.memory {
+		return s.beginWrite(t, &p, false)
+	}
+	if err := s.enterGate(&p); err != nil {
+		return err
+	}
+	err := s.beginWrite(t, &p, true)
+	if err != nil {
+		<-s.writers.gate
+	}
+	return err
 }
 
 // enterGate waits for the gate. The channel hands it on in the order of
@@ -190,10 +198,10 @@ func (s *Space) enterGate(p *patience) error {
 	}
 }
 
-// beginWrite takes the writer's turn and begins a transaction with room.
-func (s *Space) beginWrite(p *patience, gate bool) (*Txn, error) {
+// beginWrite takes the writer's turn and makes a transaction with room of t.
+func (s *Space) beginWrite(t *Txn, p *patience, gate bool) error {
 	if _, err := s.enter(false); err != nil {
-		return nil, err
+		return err
 	}
 	w := C.pk_write_begin(s.page, s.raw)
 	if w.rc == busy {
@@ -201,31 +209,34 @@ func (s *Space) beginWrite(p *patience, gate bool) (*Txn, error) {
 		// who has it may be waiting to change the map.
 		s.readers.leave(nil)
 		if err := s.takeTurn(p); err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := s.enter(false); err != nil {
 			C.pk_page_unlock(s.page)
-			return nil, err
+			return err
 		}
 		w = s.beginInTurn()
 	}
 	if w.rc == 0 && s.roomy(uint64(w.next), s.mapSize()) {
-		return s.begun(w, gate), nil
+		s.begun(t, w, gate)
+		return nil
 	}
 	w, err := s.beginGrown(w, p)
 	if err != nil {
 		s.readers.leave(nil)
-		return nil, err
+		return err
 	}
-	return s.begun(w, gate), nil
+	s.begun(t, w, gate)
+	return nil
 }
 
-func (s *Space) begun(w C.pk_write, gate bool) *Txn {
+func (s *Space) begun(t *Txn, w C.pk_write, gate bool) {
 	// Dead processes' reader slots keep old pages alive; look now and then.
 	if s.begins.Add(1)%readerCheckEvery == 0 {
 		_, _ = s.env.ReaderCheck() // a failed look is made up for by the next
 	}
-	return &Txn{s: s, txn: w.txn, mode: store.Write, gate: gate, next: uint64(w.next), id: uint64(w.id)}
+	t.s, t.txn, t.mode, t.gate = s, w.txn, store.Write, gate
+	t.next, t.id = uint64(w.next), uint64(w.id)
 }
 
 // beginInTurn begins for the thread that has the turn, and passes the turn on
@@ -346,7 +357,8 @@ func (s *Space) Update(wait store.Wait, fn func(store.Txn) error) error {
 func (s *Space) lead(p patience, own *guest) error {
 	runtime.LockOSThread() // LMDB's lock and ours belong to a thread
 	defer runtime.UnlockOSThread()
-	t, err := s.beginWrite(&p, true)
+	t := new(Txn)
+	err := s.beginWrite(t, &p, true)
 	if err != nil {
 		<-s.writers.gate
 		return err
@@ -425,11 +437,19 @@ func (s *Space) updateAlone(wait store.Wait, fn func(store.Txn) error) error {
 func (s *Space) updateOnce(wait store.Wait, fn func(store.Txn) error) error {
 	runtime.LockOSThread() // LMDB's lock and ours belong to a thread
 	defer runtime.UnlockOSThread()
-	t, err := s.Begin(store.Write, wait)
-	if err != nil {
+	t := s.spare.Swap(nil)
+	if t == nil {
+		t = new(Txn)
+	}
+	if err := s.beginInto(t, wait); err != nil {
 		return err
 	}
-	defer t.Abort() // after a panic of fn as well
+	defer func() { // after a panic of fn as well
+		t.Abort()
+		t.undo.Reset()
+		*t = Txn{undo: t.undo}
+		s.spare.Store(t)
+	}()
 	if err := fn(t); err != nil {
 		return err
 	}
