@@ -69,6 +69,7 @@ extern PyMethodDef pk_dict_methods[];
 extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];
+extern PyMethodDef pk_task_methods[];
 int pk_iter_ready(PyObject *module);
 
 #endif
