@@ -1,0 +1,119 @@
+"""Ctrl-C ends every kind of wait within 100 ms."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# The waiter says "waiting" just before it waits, and when it was interrupted. Both processes read one
+# monotonic clock.
+WAITER = """
+import sys, time
+import parkit
+
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict(sys.argv[2] + '/d', create=True)
+d['x'] = 1
+
+def wait_condition():
+    parkit.wait(d, lambda: 'never' in d)
+
+def wait_for_nothing():
+    parkit.wait(lambda: False)
+
+def wait_turn_of_an_operation():
+    d['x'] = 2
+
+def wait_turn_of_a_transaction():
+    with parkit.transaction(d):
+        raise AssertionError('the turn was taken')
+
+def wait_turn_of_an_update():
+    d.update({n: n for n in range(10)})
+
+sys.stdin.readline()  # until the turn is held, where it is to be
+print('waiting', flush=True)
+try:
+    globals()[sys.argv[3]]()
+except KeyboardInterrupt:
+    print('interrupted', time.monotonic(), flush=True)
+else:
+    print('ended', flush=True)
+"""
+
+HOLDER = """
+import sys
+import parkit
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict(sys.argv[2] + '/d', create=True)
+with parkit.transaction(d):
+    print('holding', flush=True)
+    sys.stdin.read()
+"""
+
+
+def _start(source: str, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _asleep(pid: int) -> bool:
+    """Whether the process's main thread sleeps in the kernel."""
+    state = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return state == "S"
+
+
+def _interrupt(waiter: subprocess.Popen[str]) -> float:
+    """Send SIGINT once the waiter sleeps, and return the seconds until it said that it was interrupted."""
+    assert waiter.stdout is not None
+    assert waiter.stdout.readline() == "waiting\n"
+    deadline = time.monotonic() + 20
+    asleep = 0
+    while asleep < 200:  # asleep for a while: not just on its way
+        asleep = asleep + 1 if _asleep(waiter.pid) else 0
+        assert time.monotonic() < deadline, "the waiter never slept"
+    begun = time.monotonic()
+    os.kill(waiter.pid, signal.SIGINT)
+    word, *when = waiter.stdout.readline().split()
+    assert word == "interrupted"
+    return float(when[0]) - begun
+
+
+@pytest.mark.parametrize("namespace", ["durable", "memory/x"])
+@pytest.mark.parametrize(
+    ("kind", "held"),
+    [
+        ("wait_condition", False),
+        ("wait_for_nothing", False),
+        ("wait_turn_of_an_operation", True),
+        ("wait_turn_of_a_transaction", True),
+        ("wait_turn_of_an_update", True),
+    ],
+)
+def test_ctrl_c_ends_the_wait(tmp_path: Path, namespace: str, kind: str, held: bool) -> None:
+    site = str(tmp_path / "site")
+    holder = None
+    waiter = _start(WAITER, site, namespace, kind)
+    try:
+        if held:
+            holder = _start(HOLDER, site, namespace)
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "holding\n"
+        assert waiter.stdin is not None
+        waiter.stdin.write("\n")
+        waiter.stdin.flush()
+        late = _interrupt(waiter)
+        assert late < 0.1, f"it took {late * 1000:.0f} ms"
+        assert waiter.wait(20) == 0
+    finally:
+        for process in (waiter, holder):
+            if process is not None:
+                process.kill()
+                process.communicate()
