@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -38,7 +39,9 @@ class Dict(Object, MutableMapping[K, V]):
     may be of any length; values are of any type that can be pickled. Each operation is a transaction
     of its own unless it is in the scope of a :func:`transaction` or a :func:`snapshot`.
 
-    A value is a copy of what is stored: to change one in place use :meth:`edit`.
+    A value is a copy of what is stored: to change one in place use :meth:`edit`. A Dict is equal to any
+    other mapping of the same content; like every persistent object it is equal to another Dict, and
+    hashes like it, only if both are the same stored object.
 
     For the arguments and errors see :class:`Object`.
 
@@ -213,13 +216,14 @@ class Dict(Object, MutableMapping[K, V]):
         return made
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Dict) and self._parkit.uuid == other._parkit.uuid:
-            return True
+        # Two persistent objects are equal if they are the same one, which goes with their hash; any
+        # other mapping is compared by content.
+        if isinstance(other, Object):
+            return self._parkit.uuid == other._parkit.uuid
         if not isinstance(other, Mapping):
             return NotImplemented
         return len(self) == len(other) and self.copy() == dict(other.items())
 
-    # By uuid, so that a Dict can be in a set although its content changes.
     __hash__ = Object.__hash__
 
     def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -372,3 +376,31 @@ def _bounds(minimum: Any, maximum: Any, inclusive: tuple[bool, bool], reverse: b
     if maximum is not None:
         flags |= _HI if inclusive[1] else _HI | _HI_OPEN
     return flags, minimum, maximum
+
+
+# While the library is loaded these are methods in C, which saves a frame an operation. A forked child
+# must not call those it inherits, so there the ones above stand in again until it has its own.
+_IN_C = {name: vars(Dict)[name] for name in ("__getitem__", "__setitem__", "__delitem__", "__contains__")}
+
+
+def _forget_c() -> None:
+    for name, method in _IN_C.items():
+        setattr(Dict, name, method)
+
+
+_native.on_load(lambda lane, ctl: lane.dict_install(Dict))
+os.register_at_fork(after_in_child=_forget_c)
+
+
+# The methods that are called most. The library has them in C as well, where they cost a Python frame
+# less: it puts them in the place of these while it is loaded, and a forked child has these until then.
+_IN_C = {name: Dict.__dict__[name] for name in ("__getitem__", "__setitem__", "__delitem__", "__contains__")}
+
+
+def _restore_python_methods() -> None:
+    for name, method in _IN_C.items():
+        setattr(Dict, name, method)
+
+
+_native.on_load(lambda lane, _: lane.dict_install(Dict))
+os.register_at_fork(after_in_child=_restore_python_methods)
