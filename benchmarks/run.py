@@ -1,0 +1,88 @@
+"""Measure parkit beside what else a user would pick, in one run: ``make bench``.
+
+Every contender does the same work on the same keys and values, in turn, round after round; what is
+shown is the median of the rounds and, behind ±, the half of their middle half's width. A peer that is not installed
+is named as missing. The exit code says nothing about limits: a busy machine is not a broken parkit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import dict_rows
+import flat_rows
+import report
+import start_rows
+import task_rows
+from measure import Section
+
+ROOT = Path(__file__).resolve().parent.parent
+
+GROUPS = ("memory", "durable", "start", "tasks", "flat")
+
+#: Enough to see that everything runs.
+TINY_DICT = dict_rows.Counts(keys=20, durable=16, rounds=2, durable_rounds=2)
+TINY_TASKS = task_rows.Counts(workers=1, trips=3, burst=10, rounds=1)
+TINY_FLAT = flat_rows.Counts(keys=(10, 20), objects=20, sizes=(1_000, 10_000), operations=20, rounds=1, large_rounds=1)
+
+
+def measure(groups: list[str], folder: Path, tiny: bool, say: Callable[[str], None]) -> list[Section]:
+    sections: list[Section] = []
+    counts = TINY_DICT if tiny else dict_rows.Counts()
+    for group in groups:
+        place = folder / group
+        place.mkdir()
+        if group == "memory":
+            sections.append(dict_rows.memory(place, counts, say))
+        elif group == "durable":
+            sections.append(dict_rows.durable(place, counts, say))
+        elif group == "start":
+            sections.append(start_rows.run(place, 1 if tiny else 15, say))
+        elif group == "tasks":
+            sections.append(task_rows.run(place, TINY_TASKS if tiny else task_rows.Counts(), say))
+        elif group == "flat":
+            sections += flat_rows.run(place, TINY_FLAT if tiny else flat_rows.Counts(), say)
+    return sections
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="these groups of rows; all but flat by default")
+    parser.add_argument("--long", action="store_true", help="also many keys, many objects, large values")
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks.json", help="where the JSON goes")
+    parser.add_argument("--dir", type=Path, default=ROOT / "build", help="measure in a new folder in this one")
+    parser.add_argument("--tiny", action="store_true", help="a handful of operations: to see that everything runs")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
+    groups = arguments.only or [group for group in GROUPS if group != "flat" or arguments.long]
+    date = datetime.date.today().isoformat()
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{text:70}", end="", file=sys.stderr, flush=True)
+
+    arguments.dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.dir) as name:
+        known = report.facts(Path(name), date)
+        sections = measure(groups, Path(name), arguments.tiny, say)
+    say("")
+    known["load after"] = [round(load, 2) for load in os.getloadavg()]
+    print(report.terminal(sections))
+    print(f"\n{known['cores']} cores, load {known['load before'][0]} before and {known['load after'][0]} after")
+    report.write_json(arguments.json, sections, known)
+    if arguments.write:
+        report.write_readme(ROOT / "README.md", report.markdown(sections, known))
+
+
+if __name__ == "__main__":
+    main()
