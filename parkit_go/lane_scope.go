@@ -2,6 +2,7 @@ package parkit_go
 
 /*
 #include <stdlib.h>
+#include <string.h>
 #include "lane.h"
 */
 import "C"
@@ -48,10 +49,19 @@ func push(scopes *C.pk_scopes, scope C.pk_scope) error {
 			return errs.New(errs.Internal, "begin", "", "out of memory")
 		}
 		scopes.items, scopes.cap = (*C.pk_scope)(items), more
+		forget(scopes, scopes.n, more)
 	}
 	scopes.n++
 	unsafe.Slice(scopes.items, int(scopes.n))[scopes.n-1] = scope
 	return nil
+}
+
+// forget zeroes places that hold no scope. Go's write barrier looks at what a
+// pointer overwrites, in C's memory too: it must never be the address of what
+// Go has freed.
+func forget(scopes *C.pk_scopes, from, to C.int32_t) {
+	first := unsafe.Add(unsafe.Pointer(scopes.items), C.sizeof_pk_scope*int(from))
+	C.memset(first, 0, C.sizeof_pk_scope*C.size_t(to-from))
 }
 
 //export pkBegin
@@ -134,6 +144,7 @@ func pkEnd(number C.int64_t, commit, mayWait C.int, words *C.pk_words) (rc C.int
 	}
 	copy(items[at:], items[at+1:])
 	scopes.n--
+	forget(scopes, scopes.n, scopes.n+1)
 	switch {
 	case root:
 		return failed(h.end(commit != 0), words)
@@ -157,6 +168,7 @@ func pkAbortScopes(scopes *C.pk_scopes) {
 			_ = (*held)(scope.tx).end(false) // an abort has nothing to report
 		}
 	}
+	forget(scopes, 0, scopes.n)
 	scopes.n = 0
 }
 
