@@ -5,11 +5,8 @@
 #include "lane.h"
 
 /* A task that a worker took. name and args are memory of their own, which
- * C frees. An id of 0 is none; then fresh says that seen is the count of tasks
- * from before that was found. */
+ * C frees. An id of 0 is none. */
 typedef struct {
-    int fresh;
-    uint32_t seen;
     uint64_t id, token, code_version;
     uint32_t attempt;
     unsigned char asyncable[16];

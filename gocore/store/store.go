@@ -52,6 +52,10 @@ type Wait struct {
 	// Interrupted, when set, is asked at least every 50 ms during the wait,
 	// on the waiting thread; true ends the wait with errs.Interrupted.
 	Interrupted func() bool
+	// Look is for how long WaitChange watches the count before it sleeps; zero
+	// is not at all. It pays where a change comes sooner than the system wakes
+	// a sleeper: whoever looks sees WakeOne without being woken.
+	Look time.Duration
 }
 
 // DefaultLockTimeout bounds the wait for the writer's turn where the caller

@@ -66,7 +66,7 @@ func (s *Store) Claim(ctx context.Context, worker Worker, wait store.Wait) (*Cla
 		if wait.Timeout == 0 {
 			return nil, nil
 		}
-		pause := store.Wait{Timeout: time.Hour, Interrupted: wait.Interrupted}
+		pause := store.Wait{Timeout: time.Hour, Interrupted: wait.Interrupted, Look: wait.Look}
 		if due > 0 {
 			pause.Timeout = max(time.Duration(due-s.now()), time.Microsecond)
 		}

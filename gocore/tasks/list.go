@@ -103,7 +103,7 @@ func (s *Store) WaitDone(ctx context.Context, id uint64, wait store.Wait) (Recor
 		if err != nil || r.State.Done() {
 			return r, err
 		}
-		pause := store.Wait{Timeout: time.Hour, Interrupted: wait.Interrupted}
+		pause := store.Wait{Timeout: time.Hour, Interrupted: wait.Interrupted, Look: wait.Look}
 		switch left := time.Until(deadline); {
 		case wait.Timeout == 0:
 			return r, errs.Newf(errs.WouldBlock, "wait for task", subject(id), "it is %s", r.State)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -192,6 +193,42 @@ void pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_
 	}
 }
 
+// Takes up to n lookers of a channel and returns how many: they see the change
+// by themselves, or see at the end of their look that they were counted on.
+static unsigned take_lookers(pk_page *page, unsigned channel, unsigned n)
+{
+	uint32_t have = atomic_load(&page->lookers[channel]);
+	if (!have)
+		return 0;
+	if (now_ns() > atomic_load(&page->look_until[channel])) {
+		atomic_compare_exchange_strong(&page->lookers[channel], &have, 0);
+		return 0;
+	}
+	for (;;) {
+		unsigned take = have < n ? have : n;
+		if (!take || atomic_compare_exchange_weak(&page->lookers[channel], &have, have - take))
+			return take;
+	}
+}
+
+// Watches the counter for a while; true when it differs from seen. The processor
+// is offered to others all the time: the one who is to make the change may be
+// waiting for this very one.
+static int look(pk_page *page, unsigned channel, uint32_t seen, int64_t ns)
+{
+	uint64_t end = now_ns() + (uint64_t)ns;
+	int counted = channel < PK_ONE_CHANNELS;
+	if (counted) {
+		atomic_store(&page->look_until[channel], end);
+		atomic_fetch_add(&page->lookers[channel], 1);
+	}
+	while (atomic_load(&page->seq[channel]) == seen && now_ns() < end)
+		sched_yield();
+	if (counted) // before the last look at the counter: see take_lookers
+		take_lookers(page, channel, 1);
+	return atomic_load(&page->seq[channel]) != seen;
+}
+
 void pk_page_wake(pk_page *page, uint64_t channels, const uint8_t *one)
 {
 	channels |= 1;
@@ -202,14 +239,19 @@ void pk_page_wake(pk_page *page, uint64_t channels, const uint8_t *one)
 	}
 	if (one)
 		for (unsigned i = 0; i < PK_ONE_CHANNELS; i++)
-			if (one[i] && !(channels >> i & 1) && atomic_load(&page->waiters[i]))
-				futex(&page->seq[i], FUTEX_WAKE, one[i], NULL);
+			if (one[i] && !(channels >> i & 1)) {
+				unsigned n = one[i] - take_lookers(page, i, one[i]);
+				if (n && atomic_load(&page->waiters[i]))
+					futex(&page->seq[i], FUTEX_WAKE, n, NULL);
+			}
 }
 
 uint32_t pk_page_seq(pk_page *page, unsigned channel) { return atomic_load(&page->seq[channel]); }
 
-int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns)
+int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int64_t look_ns)
 {
+	if (look_ns && look(page, channel, seen, look_ns))
+		return 0;
 	struct timespec ts = {ns / 1000000000, ns % 1000000000};
 	atomic_fetch_add(&page->waiters[channel], 1);
 	long rc = 0;
@@ -230,6 +272,8 @@ void pk_page_reset_waiters(pk_page *page)
 {
 	for (unsigned i = 0; i < PK_CHANNELS; i++)
 		atomic_store(&page->waiters[i], 0);
+	for (unsigned i = 0; i < PK_ONE_CHANNELS; i++)
+		atomic_store(&page->lookers[i], 0);
 	atomic_store(&page->starving, 0);
 }
 

@@ -29,6 +29,11 @@ typedef struct {
 	_Alignas(64) _Atomic uint64_t published; // last transaction whose changes were announced
 	_Alignas(64) _Atomic uint32_t seq[PK_CHANNELS];
 	_Alignas(64) _Atomic uint32_t waiters[PK_CHANNELS];
+	// Who watches a counter before sleeping on it. A committer that wants to
+	// wake one takes one of these instead. One who died while watching is
+	// left over: nobody is believed to watch for longer than until look_until.
+	_Alignas(64) _Atomic uint32_t lookers[PK_ONE_CHANNELS];
+	_Atomic uint64_t look_until[PK_ONE_CHANNELS]; // CLOCK_MONOTONIC, ns
 } pk_page;
 
 typedef struct {
@@ -53,7 +58,8 @@ void pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_
 void pk_page_wake(pk_page *page, uint64_t channels, const uint8_t *one);
 uint32_t pk_page_seq(pk_page *page, unsigned channel);
 // 0 when the counter differs from seen, ETIMEDOUT, or EINTR after a signal.
-int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns);
+// Watches the counter for look_ns before it sleeps.
+int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int64_t look_ns);
 uint64_t pk_page_published(pk_page *page);
 void pk_page_reset_waiters(pk_page *page);
 // Where allocated is, for atomic use from Go without a call.

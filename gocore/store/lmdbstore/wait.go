@@ -26,6 +26,10 @@ func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint
 		return seen, err
 	}
 	p := newPatience(wait)
+	look := wait.Look
+	if runtime.NumCPU() == 1 {
+		look = 0
+	}
 	if ctx.Done() != nil {
 		// Moving the counter, rather than waking alone, also reaches a
 		// waiter that is about to sleep.
@@ -51,7 +55,8 @@ func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint
 		if !time.Now().Before(p.deadline) {
 			return seen, errs.Newf(errs.Timeout, "wait", s.name, "nothing changed within %v", wait.Timeout)
 		}
-		rc := C.pk_page_wait(s.page, C.uint(channel), C.uint32_t(seen), C.int64_t(p.step()))
+		rc := C.pk_page_wait(s.page, C.uint(channel), C.uint32_t(seen), C.int64_t(p.step()), C.int64_t(look))
+		look = 0
 		if syscall.Errno(rc) == syscall.ETIMEDOUT {
 			s.announceForgotten()
 		}

@@ -113,7 +113,6 @@ var waitingTests = []test{
 	}},
 	{"ADoneContextEndsTheWait", func(t *testing.T, b store.Backend) {
 		space := openSpace(t, b)
-		seen := space.Version(channelA)
 		for _, timeout := range []time.Duration{-1, patience} {
 			for _, early := range []bool{true, false} {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -122,7 +121,10 @@ var waitingTests = []test{
 					cancel()
 				}
 				go func() {
-					_, err := space.WaitChange(ctx, channelA, seen, store.Wait{Timeout: timeout})
+					var err error
+					for err == nil { // the end of an earlier wait may have moved the count
+						_, err = space.WaitChange(ctx, channelA, space.Version(channelA), store.Wait{Timeout: timeout})
+					}
 					results <- err
 				}()
 				cancel()
@@ -159,7 +161,10 @@ var waitingTests = []test{
 			space := openSpace(t, b)
 			for _, oneByOne := range []bool{false, true} {
 				clearSpace(t, space)
-				wakeOneFeedsAll(t, space, channel, oneByOne)
+				wakeOneFeedsAll(t, space, channel, oneByOne, 0)
+				// Some watch, some sleep: a wake-up for one of either.
+				clearSpace(t, space)
+				wakeOneFeedsAll(t, space, channel, oneByOne, 50*time.Microsecond)
 			}
 		}
 	}},
@@ -174,7 +179,7 @@ var waitingTests = []test{
 			for i := range hasty {
 				go func() {
 					_, err := space.WaitChange(context.Background(), channelQ, seen,
-						store.Wait{Timeout: time.Duration(i+1) * 300 * time.Microsecond})
+						store.Wait{Timeout: time.Duration(i+1) * 300 * time.Microsecond, Look: time.Duration(i%3) * 100 * time.Microsecond})
 					if errs.Has(err, errs.Timeout) {
 						err = nil
 					}
@@ -238,15 +243,16 @@ func pingPong(space store.Space, pair, side, rounds int) error {
 // wakeOneFeedsAll puts items in one commit or several, with one WakeOne an
 // item; takers that sleep on channel must take all of them, each once. With
 // oneByOne the next batch comes when the last one is gone, so that most often
-// all takers sleep again and only the wake-up can rouse them.
-func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel, oneByOne bool) {
+// all takers sleep again and only the wake-up can rouse them. Every other taker
+// looks before it sleeps.
+func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel, oneByOne bool, look time.Duration) {
 	t.Helper()
 	const takers, items = 6, 120
 	queue := store.Prefix([]byte("item"))
 	var taken atomic.Int32
 	gone := make(chan struct{}, items) // one for each item taken
 	results := make(chan error, takers)
-	take := func() error {
+	take := func(wait store.Wait) error {
 		for {
 			seen := space.Version(channel)
 			if taken.Load() == items {
@@ -267,15 +273,17 @@ func wakeOneFeedsAll(t *testing.T, space store.Space, channel store.Channel, one
 					})
 				}
 			case errors.Is(err, store.ErrNotFound):
-				_, err = space.WaitChange(context.Background(), channel, seen, patient)
+				_, err = space.WaitChange(context.Background(), channel, seen, wait)
 			}
 			if err != nil {
 				return fmt.Errorf("%d of %d taken: %w", taken.Load(), items, err)
 			}
 		}
 	}
-	for range takers {
-		go func() { results <- take() }()
+	for i := range takers {
+		wait := patient
+		wait.Look = time.Duration(i%2) * look
+		go func() { results <- take(wait) }()
 	}
 	for next, batch := 0, 1; next < items; batch = batch%4 + 1 {
 		ok(t, space.Update(patient, func(txn store.Txn) error {
