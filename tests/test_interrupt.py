@@ -37,6 +37,7 @@ def wait_turn_of_a_transaction():
 def wait_turn_of_an_update():
     d.update({n: n for n in range(10)})
 
+print('ready', flush=True)
 sys.stdin.readline()  # until the turn is held, where it is to be
 print('waiting', flush=True)
 try:
@@ -102,6 +103,8 @@ def test_ctrl_c_ends_the_wait(tmp_path: Path, namespace: str, kind: str, held: b
     holder = None
     waiter = _start(WAITER, site, namespace, kind)
     try:
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == "ready\n"
         if held:
             holder = _start(HOLDER, site, namespace)
             assert holder.stdout is not None
