@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from . import _classes, _native, _open, site
-from .errors import ParkitError
+from .errors import ObjectNotFoundError, ParkitError
 
 __all__ = ["Object"]
 
@@ -147,7 +147,10 @@ class Object:
     @property
     def exists(self) -> bool:
         """Whether the object is still there: False once it was dropped, by whomever."""
-        result: bool = _native.lane.exists(self)
+        try:
+            result: bool = _native.lane.exists(self)
+        except ObjectNotFoundError:  # not even to be opened
+            return False
         return result
 
     @property
@@ -411,21 +414,21 @@ def as_bytes(value: Any, what: str) -> bytes:
         raise TypeError(f"{what} takes a bytes-like object, not {type(value).__name__}") from None
 
 
-# The lane's names of attributes are text: what a hook made of one is taken byte by byte.
+# The lane's names of attributes are text without NUL: what a hook made of one is taken byte by byte.
 
 
 def _encode_attr_key(obj: Object, name: str) -> str:
     encode: Any = obj.encode_attr_key
     if encode is None or type(obj).encode_attr_key is Object.encode_attr_key:
         return name
-    return as_bytes(encode(name), "encode_attr_key").decode("latin-1")
+    return as_bytes(encode(name), "encode_attr_key").decode("latin-1").replace("\0", "\u0100")
 
 
 def _decode_attr_key(obj: Object, stored: str) -> str:
     decode: Any = obj.decode_attr_key
     if decode is None or type(obj).encode_attr_key is Object.encode_attr_key:
         return stored
-    name: str = decode(stored.encode("latin-1"))
+    name: str = decode(stored.replace("\u0100", "\0").encode("latin-1"))
     return name
 
 

@@ -1,0 +1,41 @@
+"""The examples in the documentation of the package."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import threading
+from pathlib import Path
+
+import pytest
+
+import parkit
+
+#: The modules with examples for users. One line each: later parts add theirs.
+MODULES = [
+    "parkit.dict",
+    "parkit.environment",
+    "parkit.namespace",
+    "parkit.object",
+    "parkit.profile",
+    "parkit.site",
+    "parkit.symbols",
+    "parkit.transaction",
+    "parkit.wait",
+]
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str, tmp_path: Path) -> None:
+    module = importlib.import_module(name)
+    names = {name: getattr(parkit, name) for name in parkit.__all__}
+    names |= {"folder": str(tmp_path), "threading": threading}
+    names |= {name: value for name, value in vars(module).items() if name in getattr(module, "__all__", ())}
+    examples = 0
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs=dict(names)):
+        test.globs = dict(names)  # of its own: an example may set globals
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
+        assert result.failed == 0, f"{test.name}: see above"
+        examples += result.attempted
+    assert examples > 0

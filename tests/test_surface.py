@@ -1,0 +1,126 @@
+"""What `import parkit` offers, and what it costs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import parkit
+from conftest import Script
+
+#: Every name that is exported. One line each: later parts add theirs.
+EXPORTED = {
+    "Dict",
+    "Directory",
+    "Namespace",
+    "Object",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "SiteNotFoundError",
+    "SiteNotSpecifiedError",
+    "StoragePathError",
+    "Timer",
+    "TransactionError",
+    "bind_symbol",
+    "bind_symbols",
+    "checkenv",
+    "create_string_digest",
+    "directories",
+    "envexists",
+    "get_default_site",
+    "get_memory_size",
+    "get_pagesize",
+    "get_site_uuid",
+    "getenv",
+    "import_site",
+    "polling_loop",
+    "set_default_site",
+    "setenv",
+    "snapshot",
+    "transaction",
+    "wait",
+}
+
+#: The original's constructors and functions, as scripts call them: (name, positional only, keywords).
+SIGNATURES: dict[str, tuple[int, set[str]]] = {
+    "Object": (1, {"metadata", "site_uuid", "create", "bind", "on_init"}),
+    "Dict": (1, {"metadata", "site_uuid", "create", "bind", "on_init"}),
+    "Namespace": (1, {"create", "site_uuid", "include_hidden"}),
+    "Directory": (1, {"create", "site_uuid", "include_hidden"}),
+    "directories": (1, {"site_uuid", "include_hidden"}),
+    "set_default_site": (1, {"create", "overwrite_thread_local"}),
+    "import_site": (1, {"create"}),
+    "get_site_uuid": (1, {"create"}),
+    "get_default_site": (0, set()),
+    "transaction": (1, {"site_uuid"}),
+    "snapshot": (1, {"site_uuid"}),
+    "bind_symbol": (2, {"overwrite", "site_uuid"}),
+    "bind_symbols": (1, {"overwrite", "site_uuid", "recursive"}),
+}
+
+
+def test_the_exported_names() -> None:
+    assert set(parkit.__all__) >= EXPORTED
+    assert sorted(parkit.__all__) == sorted(set(parkit.__all__))
+    for name in parkit.__all__:
+        assert hasattr(parkit, name)
+
+
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_the_originals_signatures(name: str) -> None:
+    positional, keywords = SIGNATURES[name]
+    parameters = inspect.signature(getattr(parkit, name)).parameters.values()
+    assert sum(p.kind is p.POSITIONAL_ONLY for p in parameters) == positional
+    assert keywords <= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def test_everything_that_is_exported_is_documented() -> None:
+    """With an example where it does something; tests/test_doctests.py runs the examples."""
+    for name in EXPORTED:
+        thing = getattr(parkit, name)
+        assert inspect.getdoc(thing), name
+        if not (isinstance(thing, type) and issubclass(thing, BaseException)) and name != "Directory":
+            assert ">>>" in inspect.getdoc(thing), name  # type: ignore[operator]
+    for kind in (parkit.Object, parkit.Dict, parkit.Namespace):
+        for name, member in inspect.getmembers(kind, lambda m: inspect.isfunction(m) or isinstance(m, property)):
+            if not name.startswith("_"):
+                assert inspect.getdoc(member), f"{kind.__name__}.{name}"
+
+
+def test_importing_loads_nothing_that_is_heavy(script: Script) -> None:
+    script("""
+import sys
+before = set(sys.modules)
+import parkit
+heavy = {'asyncio', 'uuid', 'logging', 'multiprocessing', 'subprocess', 'cloudpickle', 'datetime',
+         'inspect', 'dataclasses', 'decimal', 'socket', 'tempfile', 'html', 'concurrent.futures', 'numpy'}
+assert not heavy & (set(sys.modules) - before), heavy & (set(sys.modules) - before)
+""")
+
+
+def test_importing_takes_less_than_60_ms() -> None:
+    """Of the fastest of a few: a busy machine is not what is measured."""
+    times = []
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", "import parkit"], capture_output=True, text=True, check=True
+        )
+        line = next(line for line in done.stderr.splitlines() if re.search(r"\| parkit$", line))
+        times.append(int(line.split("|")[1]))
+    assert min(times) < 60_000, f"{times} us"
+
+
+def test_importing_prints_and_writes_nothing(script: Script, tmp_path: Any) -> None:
+    done = script(f"import os; os.chdir({str(tmp_path)!r}); import parkit", PYTHONDONTWRITEBYTECODE="1")
+    assert done.stdout == done.stderr == ""
+    assert os.listdir(tmp_path) == []
+
+
+def test_types_are_shipped() -> None:
+    assert os.path.exists(os.path.join(os.path.dirname(parkit.__file__), "py.typed"))
