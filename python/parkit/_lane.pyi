@@ -1,0 +1,294 @@
+"""The fast lane: the module ``lane`` of the shared library, written in C and Go (``parkit_go/lane*``).
+
+There is no file ``_lane.py``: at runtime the module is had as ``_native.lane``, and this stub says what is
+in it. ``tests/test_stub.py`` holds the two together.
+
+Common to all of it:
+
+- An *object* is an instance of a subclass of the class given to :func:`configure`. Its slot ``_handle`` holds a
+  number of this copy of the library. Where it is another copy's (after a fork), or none, the lane calls ``rebind`` and
+  runs the operation again.
+- A *space* is the number of a namespace, from ``ctl.SpaceOpen``; *tasks* is that of a site's tasks, from
+  ``ctl.TasksOpen``, and *task* the id of one. The first two carry the generation, so that of an ancestor process is
+  never taken for another thing here: StaleHandleError.
+- Operations belong to the innermost scope that the thread has open on the namespace, else they are transactions of
+  their own.
+- The GIL is held while nothing can block, and released before the first wait. Waits on the main thread look at Python's
+  signals every 50 ms.
+- Arguments are positional. Errors of the core are raised as what ``make_error`` makes of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, final
+
+from .object import Object
+
+#: A task that a worker took: id, token, attempt, uuid of the asyncable, version of its code, path of the asyncable,
+#: pickled arguments.
+_Claim = tuple[int, int, int, bytes, int, str, bytes]
+
+# ---- The module ----
+
+def configure(
+    object_type: type[Object],
+    dumps: Callable[[Any, int], bytes],
+    loads: Callable[[Any], Any],
+    slow_key: Callable[[Any], bytes | tuple[Any]],
+    slow_value: Callable[[Any], bytes],
+    make_error: Callable[[int, str, str, str], BaseException],
+    rebind: Callable[[Object], None],
+    generation: int,
+    /,
+) -> None:
+    """Tell the lane of Python's side; to be called before anything else, and once for each copy of the library.
+
+    :param object_type: the base of all persistent classes; ``_handle`` must be a slot of it
+    :param dumps: ``pickle.dumps``; ``loads``: ``pickle.loads``
+    :param slow_key: the bytes of a key that C does not know, or ``(other,)`` for a key of an easier type that is equal
+    :param slow_value: the pickle of a value that ``dumps`` refused
+    :param make_error: the exception for ``(code, operation, subject, detail)``
+    :param rebind: opens an object again, and sets its ``_handle``
+    :param generation: how often this process and its ancestors were forked
+    :raises TypeError: ``_handle`` is no slot
+    """
+
+def ping() -> int:
+    """1, by way of C and Go and back: what a crossing costs."""
+
+# ---- The codec, for tests and for what must compare encodings ----
+
+def encode_key(key: Any, /) -> tuple[bytes, bytes | None]:
+    """The order-preserving encoding of a key, and the key itself as a value where that is needed to have it back.
+
+    :raises TypeError: it cannot be hashed or pickled
+    :raises OverflowError: an int of more than 2**27 bits
+    :raises ValueError: tuples nested more than 200 deep
+    """
+
+def decode_key(encoded: bytes, own: bytes | None, /) -> Any:
+    """The key of what :func:`encode_key` gave.
+
+    :raises ValueError: damaged bytes
+    """
+
+def encode_value(value: Any, /) -> bytes:
+    """A value as it is stored.
+
+    :raises TypeError: neither pickle nor cloudpickle takes it
+    """
+
+def decode_value(stored: bytes, /) -> Any:
+    """The value of what :func:`encode_value` gave.
+
+    :raises ValueError: damaged bytes; and whatever unpickling raises
+    """
+
+# ---- What all objects have ----
+
+def length(obj: Object, /) -> int:
+    """The number of entries.
+
+    :raises ObjectNotFoundError: it was dropped; so do all functions on objects but :func:`exists` and :func:`channel`
+    """
+
+def version(obj: Object, /) -> int:
+    """How many commits changed it; in a transaction, before that."""
+
+def exists(obj: Object, /) -> bool:
+    """Whether it is there."""
+
+def channel(obj: Object, /) -> int:
+    """What to give to :func:`wait_change`. Several objects may have the same."""
+
+def attr_get(obj: Object, name: str, /) -> Any:
+    """A shared attribute.
+
+    :raises AttributeError: there is none of that name
+    """
+
+def attr_set(obj: Object, name: str, value: Any, /) -> None:
+    """Set a shared attribute. A name has 1 to 255 bytes in UTF-8, and no NUL."""
+
+def attr_del(obj: Object, name: str, /) -> None:
+    """Remove a shared attribute.
+
+    :raises AttributeError: there is none of that name
+    """
+
+def attr_list(obj: Object, /) -> list[str]:
+    """The names of the shared attributes, sorted."""
+
+# ---- Dicts ----
+
+def dict_install(cls: type[Object], /) -> None:
+    """Put ``__getitem__``, ``__setitem__``, ``__delitem__`` and ``__contains__`` in C on a class.
+
+    They call this copy of the library: in a forked child they must be taken off again before anyone uses them.
+    """
+
+def dict_get(obj: Object, key: Any, /) -> Any:
+    """The value of a key.
+
+    :raises KeyError: it is not there
+    :raises CorruptError: its record is damaged
+    """
+
+def dict_get_default(obj: Object, key: Any, default: Any, /) -> Any:
+    """The value of a key, or ``default`` itself."""
+
+def dict_contains(obj: Object, key: Any, /) -> bool:
+    """Whether a key is there."""
+
+def dict_set(obj: Object, key: Any, value: Any, /) -> None:
+    """Set the value of a key. An entry that is there keeps the key it was first given."""
+
+def dict_setdefault(obj: Object, key: Any, default: Any, /) -> Any:
+    """The value of a key; if it is not there, ``default`` itself, which is stored."""
+
+def dict_del(obj: Object, key: Any, /) -> None:
+    """Remove a key.
+
+    :raises KeyError: it is not there
+    """
+
+def dict_pop(obj: Object, key: Any, default: Any = ..., /) -> Any:
+    """Remove a key and return its value.
+
+    :raises KeyError: it is not there, and no default is given
+    """
+
+def dict_popitem(obj: Object, last: bool, /) -> tuple[Any, Any]:
+    """Remove the last or the first entry in the order of keys.
+
+    :raises KeyError: there is none
+    """
+
+def dict_update(obj: Object, entries: dict[Any, Any] | Iterable[Any], /) -> None:
+    """Set all entries of a dict or of a sequence of pairs, in one transaction.
+
+    All are encoded before the first is written.
+    """
+
+def dict_clear(obj: Object, /) -> None:
+    """Remove all entries."""
+
+def dict_iter(obj: Object, what: Literal[0, 1, 2] | int, flags: int, lo: Any, hi: Any, /) -> dict_iterator:
+    """Iterate over the entries as they are now, in the order of keys.
+
+    :param what: 0 keys, 1 values, 2 pairs
+    :param flags: 1 from the last to the first, 2 ``lo`` is a bound, 4 ``hi`` is one, 8 without ``lo`` itself, 16
+        without ``hi`` itself
+    """
+
+@final
+class dict_iterator(Iterator[Any]):
+    """What :func:`dict_iter` gives. It holds a read transaction for at most half a second after it was last asked."""
+
+    def __iter__(self) -> dict_iterator: ...
+    def __next__(self) -> Any: ...
+
+# ---- Scopes ----
+
+def begin(space: int, mode: Literal[0, 1] | int, timeout: float | None, /) -> None:
+    """Open a scope on this thread: 0 a snapshot, 1 a transaction.
+
+    A transaction inside a transaction is a savepoint, a snapshot inside a scope joins it, a transaction inside a
+    snapshot is one of its own.
+
+    :param timeout: how many seconds to wait for the turn to write; None is 60
+    :raises LockTimeout: it did not come in time
+    """
+
+def end(space: int, commit: bool, /) -> None:
+    """Close the innermost scope of the namespace: make what was done in it last, or undo it.
+
+    :raises TransactionError: this thread has none open
+    """
+
+def scope(space: int, /) -> int:
+    """What this thread has open: 0 nothing, 1 a snapshot, 2 a transaction; the innermost counts."""
+
+# ---- Waiting ----
+
+def change_count(space: int, channel: int, /) -> int:
+    """How often something on the channel changed, modulo 2**32. Channel 0 is any change in the namespace."""
+
+def wait_change(space: int, channel: int, seen: int, timeout: float | None, /) -> int:
+    """Sleep until the count differs from ``seen``, and return it; -1 when the time ran out. None is for ever.
+
+    Take the count before the look at what is waited for: then no change is slept through.
+    """
+
+# ---- Tasks, for those who submit them ----
+
+def task_submit(tasks: int, spec: bytes, args: bytes, due: int = ..., /) -> int | None:
+    """Submit a task, and return its id; None where its asyncable's limit is reached.
+
+    :param spec: which function and how, as ``readSpec`` in parkit_go/lane_task.go takes it
+    :param args: the arguments, pickled
+    :param due: not before this time, in ns since 1970
+    """
+
+def task_wait(tasks: int, task: int, timeout: float | None, /) -> tuple[int, bytes | None]:
+    """Wait until the task has ended: its state, and its result or error if it has one. None is for ever.
+
+    :raises WaitTimeout: the time ran out
+    :raises NotFoundError: there is no such task; so do all functions on tasks
+    """
+
+def task_state(tasks: int, task: int, /) -> int:
+    """Where the task stands, by gocore/tasks' numbers."""
+
+def task_args(tasks: int, task: int, /) -> bytes:
+    """The arguments, pickled."""
+
+def task_read(tasks: int, task: int, /) -> Mapping[str, Any]:
+    """What is known of the task: gocore/tasks.Record, its fields in snake_case. Times are ns since 1970, 0 for none."""
+
+def task_cancel(tasks: int, task: int, /) -> int:
+    """Cancel the task, or have its worker ended; its state before."""
+
+def task_drop(tasks: int, task: int, /) -> None:
+    """Remove the task with all that belongs to it.
+
+    :raises IllegalTransitionError: it is running
+    """
+
+# ---- Tasks, for workers ----
+
+def worker_register(tasks: int, /) -> int:
+    """Make this process a worker, for as long as it lives: its id."""
+
+def worker_stop() -> None:
+    """Have this process claim no further task; a claim that waits gives None within 50 ms. Fit for a signal handler."""
+
+def task_claim(tasks: int, timeout: float | None, /) -> _Claim | None:
+    """Take the next task, waiting for one; None when the time ran out, or the process is to stop.
+
+    :raises ClaimLostError: this worker is to get no further task
+    """
+
+def task_finish(
+    tasks: int, task: int, token: int, finished: bool, outcome: bytes, final: bool, timeout: float | None, /
+) -> _Claim | None:
+    """Record how a task ended and take the next one, in one transaction; if none is ready, as :func:`task_claim`.
+
+    :param finished: whether ``outcome`` is a result; else it is an error
+    :param final: an error that is not tried again, whatever retries are left
+    :raises ClaimLostError: the claim was lost; nothing is recorded
+    """
+
+def task_release(tasks: int, task: int, token: int, /) -> None:
+    """Give a task back that was not begun."""
+
+# ---- The pool ----
+
+def pool_start(tasks: int, request: str, /) -> bool:
+    """Have a pool, and wait until a worker is ready; whether this call began it.
+
+    :param request: ``poolRequest`` in parkit_go/ctl_task.go, as JSON
+    :raises PoolError: none could be started; the text says why
+    """
+
+def pool_stop(tasks: int, grace: float | None, /) -> bool:
+    """End the pool, and wait until no process of it is left; whether there was one. None is no grace."""
