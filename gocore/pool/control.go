@@ -194,23 +194,33 @@ func (c *Config) awaitStopping(interrupted func() bool) error {
 // awaitMonitor waits until the site's monitor has ended; false when it has not
 // in that time.
 func (c *Config) awaitMonitor(limit time.Duration, interrupted func() bool) (ended bool, err error) {
+	p, err := c.holdMonitor()
+	if err != nil || p == nil {
+		return err == nil, err
+	}
+	defer p.close()
+	return p.waitFor(limit, interrupted)
+}
+
+// holdMonitor gets hold of the site's monitor; nil when it has none.
+func (c *Config) holdMonitor() (*process, error) {
 	pid, alive, err := holder(c.monitorLock())
 	if err != nil || !alive {
-		return true, err
+		return nil, err
 	}
 	p, err := holdProcess(pid)
 	if err != nil {
 		_, alive, again := holder(c.monitorLock())
 		if again == nil && !alive {
-			return true, nil
+			return nil, nil
 		}
-		return false, err
+		return nil, err
 	}
-	defer p.close()
 	if now, alive, err := holder(c.monitorLock()); err != nil || !alive || now != pid {
-		return true, err
+		p.close()
+		return nil, err
 	}
-	return p.waitFor(limit, interrupted)
+	return p, nil
 }
 
 // Stop ends the pool: workers get no further task, those that still run one
@@ -221,47 +231,31 @@ func Stop(c Config, grace time.Duration, interrupted func() bool) (stopped bool,
 	if err := c.fill(); err != nil {
 		return false, err
 	}
-	_, alive, err := holder(c.monitorLock())
+	// Held before it is told: it lets go of its lock a while before it has ended.
+	monitor, err := c.holdMonitor()
 	if err != nil {
 		return false, err
 	}
-	if alive {
+	if monitor != nil {
+		defer monitor.close()
 		stopped = true
 		if err := c.Tasks.SetSetting(settingStop, strconv.FormatInt(int64(grace), 10), turn); err != nil {
 			return false, err
 		}
-		ended, err := c.awaitMonitor(grace+2*c.Grace+5*time.Second, interrupted)
+		ended, err := monitor.waitFor(grace+2*c.Grace+5*time.Second, interrupted)
 		if err != nil {
 			return false, err
 		}
 		if !ended {
-			if err := c.killMonitor(interrupted); err != nil {
+			c.Log("the monitor, process %d, did not end: killed", monitor.pid)
+			monitor.kill(unix.SIGKILL)
+			if _, err := monitor.waitFor(c.Grace, interrupted); err != nil {
 				return false, err
 			}
 		}
 	}
 	left, err := c.clear(grace)
 	return stopped || left, err
-}
-
-// killMonitor ends a monitor that does not react.
-func (c *Config) killMonitor(interrupted func() bool) error {
-	pid, alive, err := holder(c.monitorLock())
-	if err != nil || !alive {
-		return err
-	}
-	p, err := holdProcess(pid)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	if now, alive, err := holder(c.monitorLock()); err != nil || !alive || now != pid {
-		return err
-	}
-	c.Log("the monitor, process %d, did not end: killed", pid)
-	p.kill(unix.SIGKILL)
-	_, err = p.waitFor(c.Grace, interrupted)
-	return err
 }
 
 // clear ends workers that have no monitor, by being their monitor: the site
