@@ -85,17 +85,15 @@ def parse_path(path: str | None) -> tuple[str, str]:
     return namespace, name
 
 
-def begin(space: int, mode: int, timeout: float | None, note: Callable[[], object] | None = None) -> None:
-    """Begin a scope of the lane, and call ``note``; if that cannot be, there is no scope.
+def begin(space: int, mode: int, timeout: float | None) -> None:
+    """Begin a scope of the lane; where an exception is raised, there is no scope.
 
-    Ctrl-C counts too: Python raises it after a call has returned, so it must be known by then that
-    the scope was begun. Both happen in one call of C here.
+    Python raises Ctrl-C's after a call has returned, so it must be known by then that the scope was
+    begun: the list is extended in the same call.
     """
     begun: list[None] = []
     try:
         begun.extend(map(_native.lane.begin, (space,), (mode,), (timeout,)))
-        if note is not None:
-            note()
     except BaseException:
         if begun:
             _native.lane.end(space, False)
@@ -215,8 +213,9 @@ def control(obj: Object, function: str, request: Callable[[int], Any] = int) -> 
 
 def space_of(obj: Object) -> int:
     """The number of the namespace that an object is in."""
-    reference = obj._parkit
-    return open_space(reference.site_uuid, reference.namespace)[0]
+    place = obj._parkit[:2]
+    found = _spaces.get(place)
+    return open_space(*place)[0] if found is None else found[0]
 
 
 def set_handle(obj: Object, handle: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from types import TracebackType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from . import _native, _open, site
 from .errors import TransactionError
@@ -23,12 +23,8 @@ S = TypeVar("S", bound="_Scope")
 Target = Object | Namespace | str | None
 
 
-class _Entered(NamedTuple):
-    """One time that a scope was entered."""
-
-    scope: _Scope
-    space: int
-    generation: int
+# One time that a scope was entered: the scope, the space, the generation of the library.
+_Entered = tuple["_Scope", int, int]
 
 
 class _Stack(threading.local):
@@ -44,62 +40,51 @@ _stack = _Stack()
 class _Scope:
     __slots__ = ("_site_uuid", "_target", "_timeout")
 
+    _target: Target
+    _site_uuid: str | None
+    _timeout: float | None
     _mode: int
 
-    def __init__(self, target: Target, site_uuid: str | None, timeout: float | None) -> None:
-        if target is not None and not isinstance(target, (str, Namespace, Object)):
-            raise TypeError(
-                f"expected a persistent object, a Namespace, a namespace's path or None, not {type(target).__name__}"
-            )
-        self._target, self._site_uuid, self._timeout = target, site_uuid, timeout
-
-    def _space(self) -> int:
+    def __enter__(self: S) -> S:
         target = self._target
         if isinstance(target, Object):
-            return _open.space_of(target)
-        if isinstance(target, Namespace):
-            return target._parkit_space()
-        return _open.open_space(site.resolve(self._site_uuid), target or "", create=self._mode == 1)[0]
-
-    def __enter__(self: S) -> S:
-        entered, space = _stack.entered, self._space()
-        mine = _Entered(self, space, _native.generation)
+            space = _open.space_of(target)
+        elif isinstance(target, Namespace):
+            space = target._parkit_space()
+        else:
+            space = _open.open_space(site.resolve(self._site_uuid), target or "", create=self._mode == 1)[0]
+        entered, mine = _stack.entered, (self, space, _native.generation)
+        begun: list[None] = []
+        # As _open.begin, which says why it is done so.
         try:
-            _open.begin(space, self._mode, self._timeout, partial(entered.append, mine))
+            begun.extend(map(_native.lane.begin, (space,), (self._mode,), (self._timeout,)))
+            entered.append(mine)
+            return self
         except BaseException:
+            if begun:
+                _native.lane.end(space, False)
             if entered and entered[-1] is mine:
                 del entered[-1]
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         entered = _stack.entered
         place = len(entered) - 1
-        while place >= 0 and entered[place].scope is not self:
+        while place >= 0 and entered[place][0] is not self:
             place -= 1
         if place < 0:
             raise TransactionError(
                 "end transaction: it was begun in another thread, or was never begun; "
                 "end it in the thread that began it"
             )
-        mine = entered[place]
-        above = sum(other.space == mine.space for other in entered[place + 1 :])
-        del entered[place]
-        if mine.generation != _native.generation:
+        _, space, generation = entered.pop(place)
+        if generation != _native.generation:
             return  # it is the parent's, and does not exist in this forked process
-        if above:
-            # Ended out of order, as generators and coroutines can. What is inside goes with it.
-            for other in [other for other in entered[place:] if other.space == mine.space]:
-                entered.remove(other)
-                _native.lane.end(mine.space, False)
-            _native.lane.end(mine.space, False)
-            raise TransactionError(
-                "end transaction: another one that was begun inside it is still open; all of them were undone. "
-                "Do not leave a transaction open across a yield or an await"
-            )
-        _native.lane.end(mine.space, kind is None)
+        if place < len(entered):
+            _end_inner(entered, place, space)
+        _native.lane.end(space, kind is None)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """As a decorator: each call of the function has a scope of its own."""
@@ -114,8 +99,33 @@ class _Scope:
     @classmethod
     def _again(cls: type[S], other: _Scope) -> S:
         scope = cls.__new__(cls)
-        _Scope.__init__(scope, other._target, other._site_uuid, other._timeout)
+        scope._target, scope._site_uuid, scope._timeout = other._target, other._site_uuid, other._timeout
         return scope
+
+
+def _end_inner(entered: list[_Entered], place: int, space: int) -> None:
+    """Refuse to end a scope of the space, which was at a place of the stack, while one inside it is open.
+
+    Generators and coroutines can end scopes out of order. Both the scope and what is inside it are undone.
+    """
+    inner = [scope for scope in entered[place:] if scope[1] == space]
+    if not inner:
+        return
+    for scope in inner:
+        entered.remove(scope)
+        _native.lane.end(space, False)
+    _native.lane.end(space, False)
+    raise TransactionError(
+        "end transaction: another one that was begun inside it is still open; all of them were undone. "
+        "Do not leave a transaction open across a yield or an await"
+    )
+
+
+def _check(target: object) -> None:
+    if target is not None and not isinstance(target, (str, Object, Namespace)):
+        raise TypeError(
+            f"expected a persistent object, a Namespace, a namespace's path or None, not {type(target).__name__}"
+        )
 
 
 class transaction(_Scope):
@@ -155,7 +165,8 @@ class transaction(_Scope):
     _mode = 1
 
     def __init__(self, target: Target = None, /, *, site_uuid: str | None = None, timeout: float | None = None) -> None:
-        super().__init__(target, site_uuid, timeout)
+        _check(target)
+        self._target, self._site_uuid, self._timeout = target, site_uuid, timeout
 
 
 class snapshot(_Scope):
@@ -183,7 +194,8 @@ class snapshot(_Scope):
     _mode = 0
 
     def __init__(self, target: Target = None, /, *, site_uuid: str | None = None) -> None:
-        super().__init__(target, site_uuid, None)
+        _check(target)
+        self._target, self._site_uuid, self._timeout = target, site_uuid, None
 
 
 def scoped(space: int) -> bool:
