@@ -41,7 +41,7 @@ class CodedDict(Dict[K, V]):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
-        return _native.lane.dict_contains(self, self._stored_key(key))  # type: ignore[no-any-return]
+        return _native.lane.dict_contains(self, self._stored_key(key))
 
     def get(self, key: Any, default: Any = None, /) -> Any:
         stored = _native.lane.dict_get_default(self, self._stored_key(key), _MISSING)
@@ -80,7 +80,7 @@ class CodedDict(Dict[K, V]):
         _native.lane.dict_update(self, [(self._stored_key(key), self._stored_value(value)) for key, value in pairs])
 
     def _parkit_encoded(self, value: Any) -> bytes:
-        return _native.lane.encode_value(self._stored_value(value))  # type: ignore[no-any-return]
+        return _native.lane.encode_value(self._stored_value(value))
 
     # ---- Between what the user has and what is stored ----
 

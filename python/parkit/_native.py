@@ -21,8 +21,10 @@ import os
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import unquote
+
+__all__ = ["LIBRARY", "call", "ctl", "generation", "lane", "load", "on_load", "translate"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +52,16 @@ class _Unloaded:
         return f"<{self._name} of parkit's library, not loaded yet>"
 
 
-lane: Any = _Unloaded("lane")
-ctl: Any = _Unloaded("ctl")
+def _unloaded() -> tuple[Any, Any]:
+    return _Unloaded("lane"), _Unloaded("ctl")
+
+
+if TYPE_CHECKING:
+    # There are no such files: these are stubs, which say what is in the library's modules.
+    from . import _ctl as ctl
+    from . import _lane as lane
+else:
+    lane, ctl = _unloaded()
 
 #: How often this process and its ancestors were forked since parkit was imported.
 generation = 0
@@ -231,7 +241,7 @@ def _after_fork_in_child() -> None:
     if _modules is not None:
         _dead.append(_modules)
     _modules, _configuring = None, False
-    lane, ctl = _Unloaded("lane"), _Unloaded("ctl")
+    lane, ctl = _unloaded()
     _lock = threading.RLock()
 
 

@@ -90,7 +90,7 @@ class Dict(Object, MutableMapping[K, V]):
         _native.lane.dict_del(self, key)
 
     def __contains__(self, key: object) -> bool:
-        return _native.lane.dict_contains(self, key)  # type: ignore[no-any-return]
+        return _native.lane.dict_contains(self, key)
 
     @overload
     def get(self, key: K, /) -> V | None: ...
@@ -154,7 +154,7 @@ class Dict(Object, MutableMapping[K, V]):
     # ---- The whole ----
 
     def __len__(self) -> int:
-        return _native.lane.length(self)  # type: ignore[no-any-return]
+        return _native.lane.length(self)
 
     def clear(self) -> None:
         """Remove all entries."""
@@ -319,7 +319,7 @@ class Dict(Object, MutableMapping[K, V]):
         :raises KeyError: there are not as many entries
         """
         if index == -1 or index == 0:
-            return _native.lane.dict_popitem(self, index == -1)  # type: ignore[no-any-return]
+            return _native.lane.dict_popitem(self, index == -1)
         with transaction(self):
             try:
                 key, value = self.peekitem(index)
@@ -331,14 +331,14 @@ class Dict(Object, MutableMapping[K, V]):
     # ---- For the views and the subclasses ----
 
     def _parkit_iter(self, what: int, flags: int, lo: Any = None, hi: Any = None) -> Iterator[Any]:
-        return _native.lane.dict_iter(self, what, flags, lo, hi)  # type: ignore[no-any-return]
+        return _native.lane.dict_iter(self, what, flags, lo, hi)
 
     def _parkit_update(self, entries: Any) -> None:
         _native.lane.dict_update(self, entries)
 
     def _parkit_encoded(self, value: Any) -> bytes:
         """What is stored of a value, to compare it with itself."""
-        return _native.lane.encode_value(value)  # type: ignore[no-any-return]
+        return _native.lane.encode_value(value)
 
     def _repr_html_(self) -> str:
         from . import _html
