@@ -2,6 +2,9 @@ package parkit_go
 
 import (
 	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -170,7 +173,19 @@ func (t *taskSite) pool(r *poolRequest) pool.Config {
 		Monitor:     pool.Command{Argv: r.Monitor, Env: r.Env, Dir: dir},
 		Worker:      pool.Command{Argv: r.Worker, Env: r.Env, Dir: dir},
 		Concurrency: r.Concurrency, Grace: time.Duration(r.GraceNS),
+		Log: t.log,
 	}
+}
+
+// log writes to the monitor's log: what a program does in the monitor's place is
+// not for that program's standard error.
+func (t *taskSite) log(format string, args ...any) {
+	file, err := os.OpenFile(filepath.Join(t.site.LogPath(), "monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return // what is logged is told by other means too
+	}
+	defer file.Close()
+	fmt.Fprintf(file, time.Now().Format("2006-01-02 15:04:05.000 ")+format+"\n", args...)
 }
 
 func withPool[T any](op, request string, body func(c pool.Config) (T, error)) (string, error) {
@@ -187,6 +202,7 @@ func withPool[T any](op, request string, body func(c pool.Config) (T, error)) (s
 // False when the site has another monitor.
 func PoolMain(request string) (string, error) {
 	return withPool("run pool", request, func(c pool.Config) (bool, error) {
+		c.Log = nil // standard error, which is the log
 		err := pool.Main(c)
 		if errs.Has(err, errs.WouldBlock) {
 			return false, nil

@@ -53,3 +53,28 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for uuid in set(sites._paths) - before:
         _native.call(_native.ctl.SiteClose, uuid)
         del sites._paths[uuid]
+
+
+def processes_of(path: str) -> list[str]:
+    """The command lines of the processes, of whomever, that name the path."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = entry.read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            continue
+        if os.fsencode(path) in arguments:
+            found.append(b" ".join(arguments).decode(errors="replace"))
+    return found
+
+
+@pytest.fixture
+def pool(site: str) -> Iterator[str]:
+    """The same site, with two workers; afterwards no process of the pool may be left."""
+    import parkit
+
+    parkit.set_concurrency(2)
+    parkit.enable_tasks()
+    yield site
+    parkit.disable_tasks()
+    assert processes_of(site) == []

@@ -1,5 +1,6 @@
 """Persistent shared objects, transactions and durable tasks."""
 
+from .asyncable import Asyncable, asyncable
 from .dict import Dict
 from .environment import (
     Timer,
@@ -22,14 +23,17 @@ from .errors import (
 )
 from .namespace import Directory, Namespace, directories
 from .object import Object
+from .pool import disable_tasks, enable_tasks, get_concurrency, set_concurrency
 from .site import get_default_site, get_site_uuid, import_site, set_default_site
 from .symbols import bind_symbol, bind_symbols
+from .task import Task, task, tasks
 from .transaction import snapshot, transaction
 from .wait import wait
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Asyncable",
     "Dict",
     "Directory",
     "Namespace",
@@ -39,14 +43,19 @@ __all__ = [
     "SiteNotFoundError",
     "SiteNotSpecifiedError",
     "StoragePathError",
+    "Task",
     "Timer",
     "TransactionError",
+    "asyncable",
     "bind_symbol",
     "bind_symbols",
     "checkenv",
     "create_string_digest",
     "directories",
+    "disable_tasks",
+    "enable_tasks",
     "envexists",
+    "get_concurrency",
     "get_default_site",
     "get_memory_size",
     "get_pagesize",
@@ -54,9 +63,12 @@ __all__ = [
     "getenv",
     "import_site",
     "polling_loop",
+    "set_concurrency",
     "set_default_site",
     "setenv",
     "snapshot",
+    "task",
+    "tasks",
     "transaction",
     "wait",
 ]
