@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from . import _native
 from ._dict_views import ITEMS, KEYS, REVERSE, DictItems, DictKeys, DictValues
@@ -348,24 +348,32 @@ class Dict(Object, MutableMapping[K, V]):
     # The hooks. A subclass may replace each by a function or by None, which leaves bytes as they are.
     # While none is replaced, none is called.
 
-    def encode_key(self, key: Any, /) -> bytes:
-        """The bytes under which an entry is stored, and ordered, for subclasses to replace: a pickle."""
-        return encode_key_pickle(key)
+    if TYPE_CHECKING:
+        # A subclass may put a method, a static one or None in the place of each.
+        encode_key: Any
+        decode_key: Any
+        encode_value: Any
+        decode_value: Any
+    else:
 
-    def decode_key(self, data: bytes, /) -> Any:
-        """A key from what :meth:`encode_key` made of it."""
-        return decode_pickle(data)
+        def encode_key(self, key: Any, /) -> bytes:
+            """The bytes under which an entry is stored, and ordered, for subclasses to replace: a pickle."""
+            return encode_key_pickle(key)
 
-    def encode_value(self, value: Any, /) -> bytes:
-        """The bytes that are stored of a value, for subclasses to replace: a pickle."""
-        return encode_pickle(value)
+        def decode_key(self, data: bytes, /) -> Any:
+            """A key from what :meth:`encode_key` made of it."""
+            return decode_pickle(data)
 
-    def decode_value(self, data: bytes, metadata: Any = None, /) -> Any:
-        """A value from what :meth:`encode_value` made of it.
+        def encode_value(self, value: Any, /) -> bytes:
+            """The bytes that are stored of a value, for subclasses to replace: a pickle."""
+            return encode_pickle(value)
 
-        If the class defines ``get_metadata(value)``, it is called as ``decode_value(data, metadata)``.
-        """
-        return decode_pickle(data)
+        def decode_value(self, data: bytes, metadata: Any = None, /) -> Any:
+            """A value from what :meth:`encode_value` made of it.
+
+            If the class defines ``get_metadata(value)``, it is called as ``decode_value(data, metadata)``.
+            """
+            return decode_pickle(data)
 
 
 def _bounds(minimum: Any, maximum: Any, inclusive: tuple[bool, bool], reverse: bool) -> tuple[int, Any, Any]:
@@ -376,20 +384,6 @@ def _bounds(minimum: Any, maximum: Any, inclusive: tuple[bool, bool], reverse: b
     if maximum is not None:
         flags |= _HI if inclusive[1] else _HI | _HI_OPEN
     return flags, minimum, maximum
-
-
-# While the library is loaded these are methods in C, which saves a frame an operation. A forked child
-# must not call those it inherits, so there the ones above stand in again until it has its own.
-_IN_C = {name: vars(Dict)[name] for name in ("__getitem__", "__setitem__", "__delitem__", "__contains__")}
-
-
-def _forget_c() -> None:
-    for name, method in _IN_C.items():
-        setattr(Dict, name, method)
-
-
-_native.on_load(lambda lane, ctl: lane.dict_install(Dict))
-os.register_at_fork(after_in_child=_forget_c)
 
 
 # The methods that are called most. The library has them in C as well, where they cost a Python frame

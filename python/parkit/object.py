@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _classes, _native, _open, site
 from .errors import ObjectNotFoundError, ParkitError
@@ -301,21 +301,29 @@ class Object:
     # The hooks. A subclass may replace each by a function or by None, which leaves bytes as they are.
     # While none is replaced, none is called.
 
-    def encode_attr_key(self, name: str, /) -> bytes:
-        """The bytes under which an attribute is stored, for subclasses to replace."""
-        return name.encode()
+    if TYPE_CHECKING:
+        # A subclass may put a method, a static one or None in the place of each.
+        encode_attr_key: Any
+        decode_attr_key: Any
+        encode_attr_value: Any
+        decode_attr_value: Any
+    else:
 
-    def decode_attr_key(self, data: bytes, /) -> str:
-        """The name of an attribute from what :meth:`encode_attr_key` made of it."""
-        return data.decode()
+        def encode_attr_key(self, name: str, /) -> bytes:
+            """The bytes under which an attribute is stored, for subclasses to replace."""
+            return name.encode()
 
-    def encode_attr_value(self, value: Any, /) -> bytes:
-        """The bytes that are stored of an attribute's value, for subclasses to replace: a pickle."""
-        return encode_pickle(value)
+        def decode_attr_key(self, data: bytes, /) -> str:
+            """The name of an attribute from what :meth:`encode_attr_key` made of it."""
+            return data.decode()
 
-    def decode_attr_value(self, data: bytes, /) -> Any:
-        """An attribute's value from what :meth:`encode_attr_value` made of it."""
-        return decode_pickle(data)
+        def encode_attr_value(self, value: Any, /) -> bytes:
+            """The bytes that are stored of an attribute's value, for subclasses to replace: a pickle."""
+            return encode_pickle(value)
+
+        def decode_attr_value(self, data: bytes, /) -> Any:
+            """An attribute's value from what :meth:`encode_attr_value` made of it."""
+            return decode_pickle(data)
 
 
 def encode_pickle(value: Any) -> bytes:
