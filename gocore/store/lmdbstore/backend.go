@@ -7,11 +7,14 @@
 //
 // What the package adds to LMDB, and why, stands where it is done:
 //
-//	page.c    a turn to write that is fair, timed and names its holder
-//	space.go  one environment a process, growth, reboot, damage at open
-//	reader.go read transactions that are kept and renewed
-//	update.go waiting writers that share one flush
-//	room.go   space made before it is needed
+//	page.c     a turn to write that is fair, timed and names its holder
+//	space.go   one environment a process
+//	attach.go  the first process to come prepares: reboot, mode, damage
+//	file.go    a data file that is whole, with blocks before they are needed
+//	room.go    a map that grows before it is full
+//	reader.go  read transactions that are kept and renewed
+//	gate.go    waiting writers of one process that share a flush
+//	check.go   damage found without walking into it
 package lmdbstore
 
 import (
@@ -98,28 +101,43 @@ var registry = struct {
 
 // Open opens a namespace, or returns the Space that this process has of it.
 func (b *Backend) Open(namespace string, create bool) (store.Space, error) {
+	const op = "open namespace"
 	dir := filepath.Join(b.root, filepath.FromSlash(namespace), EnvDir)
 	profile := b.opts.Profile(namespace)
 	if create {
-		if err := makeDirs(b.root, dir); err != nil {
-			return nil, errs.Wrap(errs.IO, "create namespace", namespace, err)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, ioFailure("create namespace", namespace, err)
 		}
 	}
 	registry.Lock()
 	defer registry.Unlock()
-	id, err := identify(dir)
+	// Held while the space is open, else the directory's number could be
+	// given to another one after somebody removed this one.
+	dirFile, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.New(errs.NamespaceNotFound, "open namespace", namespace, "there is no such namespace; create it first")
+		return nil, errs.New(errs.NamespaceNotFound, op, namespace, "there is no such namespace; create it first")
 	}
 	if err != nil {
-		return nil, errs.Wrap(errs.IO, "open namespace", namespace, err)
+		return nil, ioFailure(op, namespace, err)
 	}
-	if s := registry.open[id]; s != nil && !s.dead.Load() {
-		s.openers++
-		return s, nil
-	}
-	s, err := openSpace(namespace, dir, id, profile, b.opts.BootID, create)
+	id, err := identify(dirFile)
 	if err != nil {
+		_ = dirFile.Close() // nothing was written
+		return nil, errs.Wrap(errs.IO, op, namespace, err)
+	}
+	if s := registry.open[id]; s != nil {
+		if !s.dead.Load() {
+			s.openers++
+			_ = dirFile.Close()
+			return s, nil
+		}
+		if err := s.retire(); err != nil {
+			_ = dirFile.Close()
+			return nil, err
+		}
+	}
+	s := &Space{name: namespace, dir: dir, id: id, dirFile: dirFile, profile: profile, openers: 1}
+	if err := s.open(b.root, b.opts.BootID, create); err != nil {
 		return nil, err
 	}
 	registry.open[id] = s
@@ -136,6 +154,9 @@ func (b *Backend) Namespaces() ([]string, error) {
 		case err != nil:
 			return err
 		case entry.IsDir() && entry.Name() == EnvDir:
+			if !isEnvironment(path) {
+				return fs.SkipDir
+			}
 			name, err := filepath.Rel(b.root, filepath.Dir(path))
 			if err != nil {
 				return err
@@ -149,30 +170,31 @@ func (b *Backend) Namespaces() ([]string, error) {
 	return names, errs.Wrap(errs.IO, "list namespaces", b.root, err)
 }
 
-// makeDirs makes dir and what is missing above it, for the owner alone, and
-// flushes each directory that got a new entry: a namespace whose commit was
-// promised must not vanish with its name.
-func makeDirs(root, dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir && !strings.EqualFold(dir, root) {
-		if err := makeDirs(root, parent); err != nil {
-			return err
+// isEnvironment tells a namespace from a directory in which its making, or
+// its removal, was not finished.
+func isEnvironment(dir string) bool {
+	for _, file := range []string{pageName, dataName} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			return true
 		}
 	}
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	return false
+}
+
+// syncDirs flushes dir and the directories above it up to the one that holds
+// root: a namespace whose commit was promised must not vanish with its name,
+// whoever made the directory.
+func syncDirs(root, dir string) error {
+	root = filepath.Clean(root)
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		above := len(dir) < len(root)
+		if err := syncDir(dir); err != nil && !(above && errors.Is(err, fs.ErrPermission)) {
+			return err
+		}
+		if above || dir == filepath.Dir(dir) {
+			return nil
+		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(dir, 0o700)
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(parent)
 }
 
 func syncDir(path string) error {
@@ -181,11 +203,15 @@ func syncDir(path string) error {
 		return err
 	}
 	defer d.Close()
-	return d.Sync()
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) { // a file system that has no use for it
+		return nil
+	}
+	return err
 }
 
-func identify(path string) (identity, error) {
-	info, err := os.Stat(path)
+func identify(file *os.File) (identity, error) {
+	info, err := file.Stat()
 	if err != nil {
 		return identity{}, err
 	}
@@ -193,10 +219,11 @@ func identify(path string) (identity, error) {
 	return identity{uint64(st.Dev), st.Ino}, nil
 }
 
+// bootID names the machine's boot; empty where the system does not tell.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "unknown"
+		return ""
 	}
 	return strings.TrimSpace(string(id))
 }

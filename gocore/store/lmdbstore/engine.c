@@ -1,7 +1,10 @@
+#define _GNU_SOURCE
 #include "engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
 	size_t mv_size;
@@ -19,10 +22,21 @@ typedef struct {
 	size_t ms_entries;
 } MDB_stat;
 
+typedef struct {
+	void *me_mapaddr;
+	size_t me_mapsize;
+	size_t me_last_pgno;
+	size_t me_last_txnid;
+	unsigned int me_maxreaders;
+	unsigned int me_numreaders;
+} MDB_envinfo;
+
 enum { CURSOR_FIRST = 0, CURSOR_LAST = 6, CURSOR_NEXT = 8, CURSOR_PREV = 12, CURSOR_SET_RANGE = 17 };
 enum { FLAG_RDONLY = 0x20000, FLAG_RESERVE = 0x10000 };
 enum { ERR_NOTFOUND = -30798 };
 
+int mdb_env_info(MDB_env *, MDB_envinfo *);
+MDB_env *mdb_txn_env(MDB_txn *);
 int mdb_txn_begin(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
 int mdb_txn_renew(MDB_txn *);
 void mdb_txn_reset(MDB_txn *);
@@ -38,8 +52,40 @@ void mdb_cursor_close(MDB_cursor *);
 int mdb_cursor_get(MDB_cursor *, MDB_val *, MDB_val *, int);
 int mdb_cursor_del(MDB_cursor *, unsigned);
 
-int pk_begin_read(MDB_env *env, MDB_txn **txn) { return mdb_txn_begin(env, NULL, FLAG_RDONLY, txn); }
-int pk_renew(MDB_txn *txn) { return mdb_txn_renew(txn); }
+// LMDB's reader copies the page that names a commit's roots without a lock. A
+// thread that is put aside between choosing the page and copying it may copy
+// while a later commit, the next but one, writes it. That one can only have
+// begun when the one before it was published; so a copy is sound if that has
+// not happened.
+static int sound(pk_page *page, MDB_txn *txn)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&page->published, memory_order_relaxed) <= mdb_txn_id(txn);
+}
+
+enum { RENEWALS = 100 }; // by then a count that is wrong is likelier than bad luck
+
+int pk_renew(pk_page *page, MDB_txn *txn)
+{
+	int rc = mdb_txn_renew(txn);
+	for (int i = 0; rc == 0 && !sound(page, txn) && i < RENEWALS; i++) {
+		mdb_txn_reset(txn);
+		rc = mdb_txn_renew(txn);
+	}
+	return rc;
+}
+
+int pk_begin_read(pk_page *page, MDB_env *env, MDB_txn **txn)
+{
+	int rc = mdb_txn_begin(env, NULL, FLAG_RDONLY, txn);
+	if (rc || sound(page, *txn))
+		return rc;
+	mdb_txn_reset(*txn);
+	if ((rc = pk_renew(page, *txn)))
+		mdb_txn_abort(*txn);
+	return rc;
+}
+
 void pk_reset(MDB_txn *txn) { mdb_txn_reset(txn); }
 void pk_abort(MDB_txn *txn) { mdb_txn_abort(txn); }
 uint64_t pk_txn_id(MDB_txn *txn) { return mdb_txn_id(txn); }
@@ -56,9 +102,9 @@ pk_ref pk_get(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn)
 	return (pk_ref){rc, v.mv_data, v.mv_size};
 }
 
-pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap)
+pk_ref pk_peek(pk_page *page, MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap)
 {
-	int rc = mdb_txn_renew(txn);
+	int rc = pk_renew(page, txn);
 	if (rc)
 		return (pk_ref){rc, NULL, 1};
 	pk_ref found = pk_get(txn, dbi, key, kn);
@@ -95,17 +141,30 @@ pk_write pk_write_begin(pk_page *page, MDB_env *env)
 	return w;
 }
 
+uint64_t pk_last_commit(MDB_env *env)
+{
+	MDB_envinfo info;
+	return mdb_env_info(env, &info) ? 0 : info.me_last_txnid;
+}
+
 int pk_write_commit(pk_page *page, MDB_txn *txn, uint64_t channels, const uint8_t *one)
 {
-	uint64_t id = mdb_txn_id(txn);
+	MDB_env *env = mdb_txn_env(txn);
+	uint64_t asleep = 0;
+	PK_POINT(PK_BEFORE_COMMIT);
 	int rc = mdb_txn_commit(txn);
+	PK_POINT(PK_BEFORE_PUBLISH);
 	// The counters move while the turn is still held: a process that dies
 	// here leaves the turn to be inherited, and the heir publishes for it.
+	// LMDB makes no commit of a transaction that wrote nothing, so that its
+	// number says nothing.
 	if (rc == 0)
-		pk_page_publish(page, id, channels, one);
+		asleep = pk_page_publish(page, pk_last_commit(env), channels, one);
+	PK_POINT(PK_BEFORE_UNLOCK);
 	pk_page_unlock(page);
-	if (rc == 0)
-		pk_page_wake(page, channels, one);
+	PK_POINT(PK_BEFORE_WAKE);
+	if (asleep || (one && rc == 0))
+		pk_page_wake(page, asleep, channels, one);
 	return rc;
 }
 
@@ -201,3 +260,18 @@ int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uin
 		return rc > 0 ? -rc : rc;
 	return n;
 }
+
+int pk_cannot_allocate;
+
+int pk_allocate(int fd, int64_t from, int64_t to, int keep_size)
+{
+	if (pk_cannot_allocate)
+		return EOPNOTSUPP;
+	int rc;
+	do
+		rc = fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, from, to - from) ? errno : 0;
+	while (rc == EINTR);
+	return rc;
+}
+
+int pk_extend(int fd, int64_t size) { return ftruncate(fd, size) ? errno : 0; }

@@ -25,9 +25,10 @@ package lmdbstore
 #cgo nocallback pk_write_commit
 #cgo nocallback pk_write_locked
 #cgo nocallback pk_write_abort
+#cgo noescape pk_begin_read
+#cgo nocallback pk_begin_read
 #cgo nocallback pk_renew
 #cgo nocallback pk_reset
-#cgo nocallback pk_page_seq
 #cgo nocallback pk_page_wait
 #cgo noescape pk_page_lock
 #cgo nocallback pk_page_lock
@@ -35,6 +36,7 @@ package lmdbstore
 import "C"
 
 import (
+	"errors"
 	"reflect"
 	"runtime"
 	"syscall"
@@ -125,17 +127,51 @@ func (s *Space) failure(op string, rc int) error {
 		return errs.New(errs.BadTransaction, op, subject, "the transaction failed earlier or has ended; abort it and begin a new one")
 	case mdbBadValSize:
 		return errs.New(errs.InvalidArgument, op, subject, "a key has at least one byte")
-	case int(syscall.ENOSPC), int(syscall.EDQUOT), int(syscall.EFBIG):
-		return errs.Wrap(errs.Full, op, subject, syscall.Errno(rc))
-	case int(syscall.EACCES), int(syscall.EROFS):
-		return errs.Wrap(errs.ReadOnly, op, subject, syscall.Errno(rc))
 	case int(syscall.ENOMEM):
-		return errs.Wrap(errs.IO, op, subject, syscall.Errno(rc))
+		return errs.New(errs.IO, op, subject, "the system gives this process no more memory or address space (see ulimit -v); nothing was changed")
 	}
 	if rc > 0 {
-		return errs.Wrap(errs.IO, op, subject, syscall.Errno(rc))
+		return ioFailure(op, subject, syscall.Errno(rc))
 	}
 	return errs.Newf(errs.Internal, op, subject, "LMDB error %d", rc)
+}
+
+// openFailure is failure for what lmdb-go returns.
+func (s *Space) openFailure(err error) error { return s.lmdbFailure("open namespace", err) }
+
+func (s *Space) lmdbFailure(op string, err error) error {
+	if wrapped, ok := errors.AsType[*lmdb.OpError](err); ok { // it does not unwrap
+		err = wrapped.Errno
+	}
+	switch number := err.(type) {
+	case syscall.Errno:
+		return s.failure(op, int(number))
+	case lmdb.Errno:
+		return s.failure(op, int(number))
+	}
+	return ioFailure(op, s.name, err)
+}
+
+// ioFailure is an error of the system as one of the core. A nil cause gives
+// nil.
+func ioFailure(op, subject string, cause error) error {
+	code := errs.IO
+	for _, known := range []struct {
+		number syscall.Errno
+		code   errs.Code
+	}{
+		{syscall.ENOSPC, errs.Full},
+		{syscall.EDQUOT, errs.Full},
+		{syscall.EFBIG, errs.Full},
+		{syscall.EACCES, errs.ReadOnly},
+		{syscall.EPERM, errs.ReadOnly},
+		{syscall.EROFS, errs.ReadOnly},
+	} {
+		if errors.Is(cause, known.number) {
+			code = known.code
+		}
+	}
+	return errs.Wrap(code, op, subject, cause)
 }
 
 // checkKey refuses what LMDB would, before anything changed.

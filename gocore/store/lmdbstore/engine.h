@@ -50,16 +50,18 @@ typedef struct {
 enum { PK_BUSY = 1 << 20, PK_PINNED = (1 << 20) + 1 };
 enum { PK_REVERSE = 1 };
 
-int pk_begin_read(MDB_env *env, MDB_txn **txn);
-int pk_renew(MDB_txn *txn);
+// pk_begin_read and pk_renew give a read transaction the last commit, whole.
+int pk_begin_read(pk_page *page, MDB_env *env, MDB_txn **txn);
+int pk_renew(pk_page *page, MDB_txn *txn);
 void pk_reset(MDB_txn *txn);
 void pk_abort(MDB_txn *txn);
 uint64_t pk_txn_id(MDB_txn *txn);
 uint64_t pk_next_page(MDB_txn *txn);
+uint64_t pk_last_commit(MDB_env *env);
 
 // pk_peek renews txn, reads key, and either copies the value to dst and resets
 // txn, or (PK_PINNED) returns it in place and leaves txn open.
-pk_ref pk_peek(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap);
+pk_ref pk_peek(pk_page *page, MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, uint8_t *dst, size_t cap);
 pk_ref pk_get(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn);
 
 // pk_write_begin takes the writer's turn if it is free and begins.
@@ -75,5 +77,12 @@ pk_stored pk_put(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn, cons
 pk_stored pk_del(MDB_txn *txn, unsigned dbi, const uint8_t *key, size_t kn);
 long pk_del_range(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin);
 int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uint8_t *hi, size_t hin, int flags, pk_pair *out, int max);
+
+// pk_allocate puts blocks behind the bytes from to to of a file, whose size it
+// keeps or extends; 0 or the system's error, EOPNOTSUPP where the file system
+// cannot. Through the C library, so that tests see and fail it as they do LMDB.
+int pk_allocate(int fd, int64_t from, int64_t to, int keep_size);
+int pk_extend(int fd, int64_t size);
+extern int pk_cannot_allocate; // for tests: every file system cannot
 
 #endif

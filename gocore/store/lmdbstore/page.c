@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -14,9 +15,24 @@ _Static_assert(sizeof(pk_page) <= PK_PAGE_BYTES, "the page outgrew its file");
 
 // The size of the lock is in the magic: a C library that lays it out
 // otherwise must not believe a page made by this one.
-static const uint64_t magic = 0x7061726b69743031ULL ^ sizeof(pthread_mutex_t);
+static const uint64_t magic = 0x7061726b69743032ULL ^ sizeof(pthread_mutex_t);
 
-enum { STARVING_AFTER_NS = 2000000 };
+#define MS 1000000ULL
+
+// The next in line lets others overtake it for STARVING_AFTER. Then it says
+// every STARVING_STEP that nobody may, and is believed for STARVING_FRESH: so
+// that one that was stopped or killed in line holds nobody up for longer.
+// LINE_STEP is how long the others in line trust the one at its head.
+static const uint64_t STARVING_AFTER = 2 * MS, STARVING_STEP = 10 * MS, STARVING_FRESH = 40 * MS, LINE_STEP = 50 * MS;
+
+int pk_die_at;
+
+void pk_die(void)
+{
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
+}
 
 static uint64_t now_ns(void)
 {
@@ -65,7 +81,7 @@ static int make_mutex(pthread_mutex_t *mutex)
 	return rc;
 }
 
-int pk_page_init(pk_page *page, const char *boot, int memory)
+int pk_page_init(pk_page *page, const char *boot)
 {
 	memset(page, 0, sizeof *page);
 	int rc = make_mutex(&page->lock);
@@ -73,7 +89,6 @@ int pk_page_init(pk_page *page, const char *boot, int memory)
 		rc = make_mutex(&page->turn);
 	if (rc)
 		return rc;
-	page->memory = (uint32_t)memory;
 	strncpy(page->boot, boot, sizeof page->boot - 1);
 	atomic_thread_fence(memory_order_release);
 	page->magic = magic;
@@ -91,8 +106,8 @@ static void inherited(pk_page *page)
 {
 	// The holder died. What it committed may not have been announced, so
 	// everybody looks again.
-	pk_page_publish(page, atomic_load(&page->published), ~0ULL, NULL);
-	pk_page_wake(page, ~0ULL, NULL);
+	uint64_t asleep = pk_page_publish(page, atomic_load(&page->published), ~0ULL, NULL);
+	pk_page_wake(page, asleep, ~0ULL, NULL);
 }
 
 static int taken(pk_page *page, int rc)
@@ -110,9 +125,17 @@ static int taken(pk_page *page, int rc)
 	return rc;
 }
 
+// somebody_starves reports whether the next in line, alive and waiting, has
+// asked that nobody overtake it.
+static int somebody_starves(pk_page *page)
+{
+	uint64_t said = atomic_load_explicit(&page->starving, memory_order_relaxed);
+	return said && now_ns() - said < STARVING_FRESH;
+}
+
 int pk_page_trylock(pk_page *page)
 {
-	if (atomic_load_explicit(&page->starving, memory_order_relaxed))
+	if (somebody_starves(page))
 		return EBUSY;
 	return taken(page, pthread_mutex_trylock(&page->lock));
 }
@@ -123,28 +146,56 @@ static int lock_until(pthread_mutex_t *mutex, uint64_t deadline)
 	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+// in_line waits to be the next in line; 0 when it is, or the turn itself was
+// taken (*have_turn tells), ETIMEDOUT at the deadline.
+static int in_line(pk_page *page, uint64_t deadline, int *have_turn)
+{
+	for (;;) {
+		uint64_t now = now_ns();
+		int rc = lock_until(&page->turn, earlier(deadline, now + LINE_STEP));
+		if (rc == EOWNERDEAD)
+			rc = pthread_mutex_consistent(&page->turn);
+		if (rc == 0)
+			*have_turn = 1;
+		if (rc != ETIMEDOUT)
+			return rc;
+		now = now_ns();
+		// The next in line may have been stopped, before or after it was
+		// woken: then nobody waits for it, and all look for themselves.
+		if (!somebody_starves(page) && now < deadline)
+			rc = taken(page, lock_until(&page->lock, earlier(deadline, now + LINE_STEP)));
+		if (rc != ETIMEDOUT || now >= deadline)
+			return rc;
+	}
+}
+
+// at_head waits as the next in line.
+static int at_head(pk_page *page, uint64_t start, uint64_t deadline)
+{
+	uint64_t until = start + STARVING_AFTER;
+	for (;;) {
+		PK_POINT(PK_IN_LINE);
+		int rc = lock_until(&page->lock, earlier(until, deadline));
+		uint64_t now = now_ns();
+		if (rc != ETIMEDOUT || now >= deadline)
+			return taken(page, rc);
+		atomic_store(&page->starving, now);
+		until = now + STARVING_STEP;
+	}
+}
+
 int pk_page_lock(pk_page *page, int64_t ns, int *have_turn)
 {
 	uint64_t start = now_ns(), deadline = start + (uint64_t)ns;
 	if (!*have_turn) {
-		int rc = lock_until(&page->turn, deadline);
-		if (rc == EOWNERDEAD)
-			rc = pthread_mutex_consistent(&page->turn);
-		if (rc)
+		int rc = in_line(page, deadline, have_turn);
+		if (rc || !*have_turn)
 			return rc;
-		*have_turn = 1;
+		start = now_ns();
 	}
-	// First in line: after a short while nobody may overtake any more.
-	int rc = ETIMEDOUT;
-	if (!atomic_load(&page->starving)) {
-		uint64_t soon = start + STARVING_AFTER_NS;
-		rc = lock_until(&page->lock, soon < deadline ? soon : deadline);
-		if (rc == ETIMEDOUT && soon < deadline)
-			atomic_store(&page->starving, 1);
-	}
-	if (rc == ETIMEDOUT)
-		rc = lock_until(&page->lock, deadline);
-	rc = taken(page, rc);
+	int rc = at_head(page, start, deadline);
 	if (rc == 0)
 		pk_page_giveup(page, have_turn);
 	return rc;
@@ -178,19 +229,32 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct t
 	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-void pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_t *one)
+uint64_t pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_t *one)
 {
-	atomic_store_explicit(&page->published, id, memory_order_relaxed);
+	uint64_t asleep = 0;
+	// Before the next transaction can begin: readers rely on that, see
+	// engine.c.
+	atomic_store_explicit(&page->published, id, memory_order_release);
 	channels |= 1;
 	if (one)
 		for (unsigned i = 0; i < PK_ONE_CHANNELS; i++)
 			if (one[i])
 				channels |= 1ULL << i;
-	while (channels) {
+	for (; channels; channels &= channels - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(channels);
-		channels &= channels - 1;
-		atomic_fetch_add(&page->seq[i], 1);
+		if (atomic_fetch_add(&page->seq[i], 2) & 1)
+			asleep |= 1ULL << i;
 	}
+	return asleep;
+}
+
+// wake_all clears the mark first: who comes to sleep in between finds that the
+// counter is not what it was, and sets it again. So a mark that a killed
+// sleeper left costs one call and no more.
+static void wake_all(pk_page *page, unsigned i)
+{
+	atomic_fetch_and(&page->seq[i], ~1U);
+	futex(&page->seq[i], FUTEX_WAKE, INT_MAX, NULL);
 }
 
 // Takes up to n lookers of a channel and returns how many: they see the change
@@ -211,7 +275,7 @@ static unsigned take_lookers(pk_page *page, unsigned channel, unsigned n)
 	}
 }
 
-// Watches the counter for a while; true when it differs from seen. The processor
+// Watches the count for a while; true when it differs from seen. The processor
 // is offered to others all the time: the one who is to make the change may be
 // waiting for this very one.
 static int look(pk_page *page, unsigned channel, uint32_t seen, int64_t ns)
@@ -222,63 +286,53 @@ static int look(pk_page *page, unsigned channel, uint32_t seen, int64_t ns)
 		atomic_store(&page->look_until[channel], end);
 		atomic_fetch_add(&page->lookers[channel], 1);
 	}
-	while (atomic_load(&page->seq[channel]) == seen && now_ns() < end)
+	while (atomic_load(&page->seq[channel]) >> 1 == seen && now_ns() < end)
 		sched_yield();
-	if (counted) // before the last look at the counter: see take_lookers
+	if (counted) // before the last look at the count: see take_lookers
 		take_lookers(page, channel, 1);
-	return atomic_load(&page->seq[channel]) != seen;
+	return atomic_load(&page->seq[channel]) >> 1 != seen;
 }
 
-void pk_page_wake(pk_page *page, uint64_t channels, const uint8_t *one)
+void pk_page_wake(pk_page *page, uint64_t asleep, uint64_t channels, const uint8_t *one)
 {
 	channels |= 1;
-	for (uint64_t left = channels; left; left &= left - 1) {
-		unsigned i = (unsigned)__builtin_ctzll(left);
-		if (atomic_load(&page->waiters[i]))
-			futex(&page->seq[i], FUTEX_WAKE, INT_MAX, NULL);
+	for (uint64_t all = asleep & channels; all; all &= all - 1)
+		wake_all(page, (unsigned)__builtin_ctzll(all));
+	if (!one)
+		return;
+	for (unsigned i = 0; i < PK_ONE_CHANNELS; i++) {
+		if (!one[i] || channels >> i & 1)
+			continue;
+		unsigned n = one[i] - take_lookers(page, i, one[i]);
+		// More may sleep there than are woken, so the mark stays until a
+		// call finds fewer.
+		if (n && asleep >> i & 1 && futex(&page->seq[i], FUTEX_WAKE, n, NULL) < (long)n)
+			wake_all(page, i);
 	}
-	if (one)
-		for (unsigned i = 0; i < PK_ONE_CHANNELS; i++)
-			if (one[i] && !(channels >> i & 1)) {
-				unsigned n = one[i] - take_lookers(page, i, one[i]);
-				if (n && atomic_load(&page->waiters[i]))
-					futex(&page->seq[i], FUTEX_WAKE, n, NULL);
-			}
 }
 
-uint32_t pk_page_seq(pk_page *page, unsigned channel) { return atomic_load(&page->seq[channel]); }
+void pk_page_rouse(pk_page *page, uint64_t channels)
+{
+	for (; channels; channels &= channels - 1)
+		futex(&page->seq[__builtin_ctzll(channels)], FUTEX_WAKE, INT_MAX, NULL);
+}
 
 int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int64_t look_ns)
 {
 	if (look_ns && look(page, channel, seen, look_ns))
 		return 0;
+	_Atomic uint32_t *word = &page->seq[channel];
 	struct timespec ts = {ns / 1000000000, ns % 1000000000};
-	atomic_fetch_add(&page->waiters[channel], 1);
-	long rc = 0;
+	uint32_t marked = atomic_fetch_or(word, 1) | 1;
 	int err = 0;
-	if (atomic_load(&page->seq[channel]) == seen) {
-		rc = futex(&page->seq[channel], FUTEX_WAIT, seen, &ts);
-		err = rc ? errno : 0;
-	}
-	atomic_fetch_sub(&page->waiters[channel], 1);
-	if (atomic_load(&page->seq[channel]) != seen)
+	if (marked >> 1 == seen && futex(word, FUTEX_WAIT, marked, &ts))
+		err = errno;
+	if (atomic_load(word) >> 1 != seen)
 		return 0;
 	return err == ETIMEDOUT ? ETIMEDOUT : EINTR;
 }
 
-uint64_t pk_page_published(pk_page *page) { return atomic_load(&page->published); }
-
-void pk_page_reset_waiters(pk_page *page)
-{
-	for (unsigned i = 0; i < PK_CHANNELS; i++)
-		atomic_store(&page->waiters[i], 0);
-	for (unsigned i = 0; i < PK_ONE_CHANNELS; i++)
-		atomic_store(&page->lookers[i], 0);
-	atomic_store(&page->starving, 0);
-}
-
 uint64_t *pk_page_allocated(pk_page *page) { return (uint64_t *)&page->allocated; }
-uint64_t pk_page_get_mapsize(pk_page *page) { return atomic_load(&page->mapsize); }
-void pk_page_set_mapsize(pk_page *page, uint64_t bytes) { atomic_store(&page->mapsize, bytes); }
-void pk_page_set_pidns(pk_page *page, uint64_t pidns) { page->pidns = pidns; }
-void pk_page_set_created(pk_page *page) { page->created = 1; }
+uint64_t *pk_page_mapsize(pk_page *page) { return (uint64_t *)&page->mapsize; }
+uint64_t *pk_page_published(pk_page *page) { return (uint64_t *)&page->published; }
+uint32_t *pk_page_seq(pk_page *page) { return (uint32_t *)page->seq; }

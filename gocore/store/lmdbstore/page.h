@@ -17,18 +17,18 @@ typedef struct {
 	char boot[40];             // boot the locks below were made in
 	uint64_t pidns;            // pid namespace of the processes that have it open
 	_Atomic uint64_t allocated; // bytes of the data file that have blocks behind them
-	_Atomic uint64_t mapsize;   // what the last process to grow the map made it
+	_Atomic uint64_t mapsize;   // memory: the largest map of any process; else the last one set
 
 	pthread_mutex_t lock;      // the writer's turn
 	pthread_mutex_t turn;      // who waits for it next; held while waiting
-	_Atomic uint32_t starving; // the next in line has waited long: nobody overtakes
+	_Atomic uint64_t starving; // when the next in line last said that it has waited long
 	_Atomic int32_t holder_pid;
 	_Atomic int32_t holder_tid;
 	_Atomic uint64_t holder_since; // CLOCK_MONOTONIC, ns
 
 	_Alignas(64) _Atomic uint64_t published; // last transaction whose changes were announced
+	// Twice the count of changes; odd while somebody may sleep on it.
 	_Alignas(64) _Atomic uint32_t seq[PK_CHANNELS];
-	_Alignas(64) _Atomic uint32_t waiters[PK_CHANNELS];
 	// Who watches a counter before sleeping on it. A committer that wants to
 	// wake one takes one of these instead. One who died while watching is
 	// left over: nobody is believed to watch for longer than until look_until.
@@ -41,7 +41,17 @@ typedef struct {
 	uint64_t held_ns;
 } pk_holder;
 
-int pk_page_init(pk_page *page, const char *boot, int memory);
+// Where a test has the process die, see pk_die_at.
+enum { PK_BEFORE_COMMIT = 1, PK_BEFORE_PUBLISH, PK_BEFORE_UNLOCK, PK_BEFORE_WAKE, PK_IN_LINE };
+extern int pk_die_at;
+void pk_die(void);
+#define PK_POINT(point) \
+	do { \
+		if (__builtin_expect(pk_die_at == (point), 0)) \
+			pk_die(); \
+	} while (0)
+
+int pk_page_init(pk_page *page, const char *boot);
 int pk_page_valid(const pk_page *page, const char *boot);
 int pk_page_known(const pk_page *page);
 
@@ -54,19 +64,20 @@ void pk_page_giveup(pk_page *page, int *have_turn);
 void pk_page_unlock(pk_page *page);
 pk_holder pk_page_holder(pk_page *page);
 
-void pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_t *one);
-void pk_page_wake(pk_page *page, uint64_t channels, const uint8_t *one);
-uint32_t pk_page_seq(pk_page *page, unsigned channel);
-// 0 when the counter differs from seen, ETIMEDOUT, or EINTR after a signal.
-// Watches the counter for look_ns before it sleeps.
+// pk_page_publish advances the counters of channels and of those in one, and
+// returns on which of them somebody may sleep, for pk_page_wake.
+uint64_t pk_page_publish(pk_page *page, uint64_t id, uint64_t channels, const uint8_t *one);
+void pk_page_wake(pk_page *page, uint64_t asleep, uint64_t channels, const uint8_t *one);
+// pk_page_rouse wakes who sleeps on channels, though nothing changed there.
+void pk_page_rouse(pk_page *page, uint64_t channels);
+// 0 when the count differs from seen, ETIMEDOUT, or EINTR after a signal or rouse.
+// Watches the count for look_ns before it sleeps.
 int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int64_t look_ns);
-uint64_t pk_page_published(pk_page *page);
-void pk_page_reset_waiters(pk_page *page);
-// Where allocated is, for atomic use from Go without a call.
+
+// Where these are, for atomic use from Go without a call.
 uint64_t *pk_page_allocated(pk_page *page);
-uint64_t pk_page_get_mapsize(pk_page *page);
-void pk_page_set_mapsize(pk_page *page, uint64_t bytes);
-void pk_page_set_pidns(pk_page *page, uint64_t pidns);
-void pk_page_set_created(pk_page *page);
+uint64_t *pk_page_mapsize(pk_page *page);
+uint64_t *pk_page_published(pk_page *page);
+uint32_t *pk_page_seq(pk_page *page);
 
 #endif

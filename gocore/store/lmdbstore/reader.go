@@ -13,9 +13,14 @@ import (
 	"parkit/gocore/store"
 )
 
-// remapPatience bounds the wait for this process's transactions to end when
-// the map has to change under them.
-const remapPatience = 2 * time.Second
+const (
+	// remapPatience bounds the wait for this process's transactions to end
+	// when the map has to change under them.
+	remapPatience = 2 * time.Second
+	// maxIdle is how many ended read transactions are kept. Each has a reader
+	// slot, which other processes may need.
+	maxIdle = 64
+)
 
 // readers counts the transactions that use the map, and keeps read
 // transactions that were reset: renewing one costs a tenth of beginning one,
@@ -26,14 +31,22 @@ type readers struct {
 	active int
 	// remapping keeps new transactions out while the map changes.
 	remapping bool
-	changed   *sync.Cond
+	// changed is closed, and made anew, when something changed for those who
+	// wait for or because of a change of the map.
+	changed chan struct{}
 	// pinned is when each read transaction that a caller holds began.
 	pinned map[*Txn]time.Time
 }
 
 func (r *readers) init() {
-	r.changed = sync.NewCond(&r.mu)
+	r.changed = make(chan struct{})
 	r.pinned = map[*Txn]time.Time{}
+}
+
+// announce wakes those who wait for a change. The caller has the lock.
+func (r *readers) announce() {
+	close(r.changed)
+	r.changed = make(chan struct{})
 }
 
 // enter counts one more user of the map, unless the space is closed, and for a
@@ -42,7 +55,10 @@ func (s *Space) enter(read bool) (txn *C.MDB_txn, err error) {
 	r := &s.readers
 	r.mu.Lock()
 	for r.remapping {
-		r.changed.Wait()
+		changed := r.changed
+		r.mu.Unlock()
+		<-changed
+		r.mu.Lock()
 	}
 	if s.dead.Load() {
 		r.mu.Unlock()
@@ -60,12 +76,19 @@ func (s *Space) enter(read bool) (txn *C.MDB_txn, err error) {
 // kept for the next reader.
 func (r *readers) leave(txn *C.MDB_txn) {
 	r.mu.Lock()
+	if txn != nil && len(r.idle) >= maxIdle {
+		// While it still counts: the environment must stay until it is gone.
+		r.mu.Unlock()
+		C.pk_abort(txn)
+		txn = nil
+		r.mu.Lock()
+	}
 	r.active--
 	if txn != nil {
 		r.idle = append(r.idle, txn)
 	}
 	if r.remapping {
-		r.changed.Broadcast()
+		r.announce()
 	}
 	r.mu.Unlock()
 }
@@ -93,72 +116,86 @@ func (r *readers) oldest() time.Duration {
 
 // exclusive waits until no transaction of this process uses the map and keeps
 // new ones out until shared is called. own is how many the caller has itself.
-func (s *Space) exclusive(own int) error {
+// It waits no longer than p allows, nor than remapPatience.
+func (s *Space) exclusive(own int, p *patience) error {
+	const op = "resize"
 	r := &s.readers
+	begun := time.Now()
+	mine := false
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.remapping {
-		r.changed.Wait()
-	}
-	r.remapping = true
-	expired := false
-	timer := time.AfterFunc(remapPatience, func() {
-		r.mu.Lock()
-		expired = true
-		r.changed.Broadcast()
+	for {
+		if !r.remapping {
+			r.remapping, mine = true, true
+		}
+		if mine && r.active <= own {
+			return nil
+		}
+		changed := r.changed
+		left := min(p.step(), remapPatience-time.Since(begun))
 		r.mu.Unlock()
-	})
-	defer timer.Stop()
-	for r.active > own && !expired {
-		r.changed.Wait()
+		err := p.interrupted(op, s)
+		switch {
+		case err != nil:
+		case left <= 0 && p.wait.Timeout == 0:
+			err = errs.New(errs.WouldBlock, op, s.name, "transactions of this process are open, and it cannot be resized meanwhile")
+		case left <= 0:
+			err = errs.Newf(errs.Conflict, op, s.name,
+				"transactions of this process stayed open for %v; end snapshots and iterators and try again", time.Since(begun).Round(time.Millisecond))
+		default:
+			timer := time.NewTimer(left)
+			select {
+			case <-changed:
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+		r.mu.Lock()
+		if err != nil {
+			if mine {
+				r.remapping = false
+				r.announce()
+			}
+			return err
+		}
 	}
-	if r.active > own {
-		r.remapping = false
-		r.changed.Broadcast()
-		return errs.Newf(errs.Conflict, "resize", s.name,
-			"%d transactions of this process stayed open for %v; end snapshots and iterators and try again", r.active-own, remapPatience)
-	}
-	return nil
 }
 
 func (s *Space) shared() {
 	r := &s.readers
 	r.mu.Lock()
 	r.remapping = false
-	r.changed.Broadcast()
+	r.announce()
 	r.mu.Unlock()
-}
-
-// adopt takes the map size that another process gave the environment.
-func (s *Space) adopt() error {
-	if err := s.exclusive(0); err != nil {
-		return err
-	}
-	defer s.shared()
-	if err := s.env.SetMapSize(0); err != nil {
-		return s.openFailure(err)
-	}
-	return nil
 }
 
 // renewed returns a read transaction on the last commit. The caller has
 // entered, and leaves when it fails.
 func (s *Space) renewed(txn *C.MDB_txn) (*C.MDB_txn, C.int) {
 	if txn != nil {
-		rc := C.pk_renew(txn)
+		rc := C.pk_renew(s.page, txn)
 		if rc == 0 {
 			return txn, 0
 		}
 		C.pk_abort(txn)
 		return nil, rc
 	}
-	rc := C.pk_begin_read(s.raw, &txn)
+	rc := C.pk_begin_read(s.page, s.raw, &txn)
 	if rc == mdbReadersFull {
 		if dead, err := s.env.ReaderCheck(); err == nil && dead > 0 {
-			rc = C.pk_begin_read(s.raw, &txn)
+			rc = C.pk_begin_read(s.page, s.raw, &txn)
 		}
 	}
 	return txn, rc
+}
+
+// held makes a transaction that the caller holds of one that was begun.
+func (s *Space) held(txn *C.MDB_txn) *Txn {
+	t := &Txn{s: s, txn: txn, mode: store.Read}
+	s.readers.mu.Lock()
+	s.readers.pinned[t] = time.Now()
+	s.readers.mu.Unlock()
+	return t
 }
 
 // beginRead starts a read transaction that the caller holds.
@@ -170,15 +207,12 @@ func (s *Space) beginRead() (*Txn, error) {
 		}
 		txn, rc := s.renewed(idle)
 		if rc == 0 {
-			t := &Txn{s: s, txn: txn, mode: store.Read}
-			s.readers.mu.Lock()
-			s.readers.pinned[t] = time.Now()
-			s.readers.mu.Unlock()
-			return t, nil
+			return s.held(txn), nil
 		}
 		s.readers.leave(nil)
 		if rc == mdbMapResized && attempt < 3 {
-			if err := s.adopt(); err != nil {
+			p := newPatience(store.Wait{Timeout: remapPatience})
+			if err := s.adopt(&p); err != nil {
 				return nil, err
 			}
 			continue
@@ -202,7 +236,7 @@ func (s *Space) Peek(key, dst []byte) (value []byte, pin store.Txn, err error) {
 	}
 	kp, kn := cbytes(key)
 	dp, _ := cbytes(dst)
-	found := C.pk_peek(txn, s.dbi, kp, kn, dp, C.size_t(cap(dst)))
+	found := C.pk_peek(s.page, txn, s.dbi, kp, kn, dp, C.size_t(cap(dst)))
 	switch found.rc {
 	case 0:
 		s.readers.leave(txn)
@@ -211,11 +245,7 @@ func (s *Space) Peek(key, dst []byte) (value []byte, pin store.Txn, err error) {
 		s.readers.leave(txn)
 		return nil, nil, store.ErrNotFound
 	case pinned:
-		t := &Txn{s: s, txn: txn, mode: store.Read}
-		s.readers.mu.Lock()
-		s.readers.pinned[t] = time.Now()
-		s.readers.mu.Unlock()
-		return gobytes(found.p, found.n), t, nil
+		return gobytes(found.p, found.n), s.held(txn), nil
 	}
 	C.pk_abort(txn)
 	s.readers.leave(nil)

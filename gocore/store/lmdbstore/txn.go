@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"encoding/binary"
+	"syscall"
 	"unsafe"
 
 	"parkit/gocore/errs"
@@ -19,15 +20,25 @@ type Txn struct {
 	txn      *C.MDB_txn
 	mode     store.Mode
 	undo     store.Undo
+	depth    int                      // savepoints that are open
 	channels uint64                   // touched: one bit each
 	one      [C.PK_ONE_CHANNELS]uint8 // waiters to wake, one a call of WakeOne
 	next     uint64                   // first page that nothing uses yet
 	id       uint64                   // of the commit that a write transaction will make
 	broken   error                    // LMDB refuses this transaction from here on
+	ranOut   bool                     // for want of room that the next one will have
 	gate     bool                     // holds the writers' gate of this process
+	running  bool                     // an update's function: not to be ended by it
+	misused  bool                     // it tried to
+	sharing  bool                     // runs the updates of guests
+	budget   int                      // that they may still write, in bytes
+	refused  bool                     // one had more to write
 }
 
-var errEnded = errs.New(errs.BadTransaction, "", "", "the transaction has ended")
+var (
+	errEnded   = errs.New(errs.BadTransaction, "", "", "the transaction has ended")
+	errNotOurs = errs.New(errs.BadTransaction, "", "", "an update's function must not end its transaction; return an error to abort it")
+)
 
 func (t *Txn) usable() error {
 	if t.txn == nil {
@@ -36,7 +47,8 @@ func (t *Txn) usable() error {
 	return t.broken
 }
 
-func (t *Txn) writable(key []byte) error {
+// changeable refuses writing.
+func (t *Txn) changeable() error {
 	if t.txn == nil {
 		return errEnded
 	}
@@ -46,6 +58,13 @@ func (t *Txn) writable(key []byte) error {
 	if t.mode != store.Write {
 		return errs.New(errs.ReadOnly, "write", t.s.name, "this is a read transaction")
 	}
+	return nil
+}
+
+func (t *Txn) writable(key []byte) error {
+	if err := t.changeable(); err != nil {
+		return err
+	}
 	return t.s.checkKey("write", key)
 }
 
@@ -53,13 +72,33 @@ func (t *Txn) writable(key []byte) error {
 // the transaction up.
 func (t *Txn) failed(op string, rc int) error {
 	err := t.s.failure(op, rc)
-	if rc != mdbNotFound && rc != mdbBadValSize && t.mode == store.Write {
-		t.broken = err
-		if rc == mdbMapFull {
-			t.s.needed.Store(max(t.s.needed.Load(), t.s.pageSize*t.next))
-		}
+	if rc == mdbNotFound || rc == mdbBadValSize || t.mode != store.Write {
+		return err
+	}
+	if rc == int(syscall.EIO) && t.s.diskFull() {
+		err = t.s.failure(op, int(syscall.ENOSPC)) // LMDB calls a short write that
+	}
+	t.broken = err
+	if rc == mdbMapFull {
+		t.lacks(t.next * t.s.pageSize)
 	}
 	return err
+}
+
+// lacks notes that the map was too small for the bytes given.
+func (t *Txn) lacks(bytes uint64) {
+	t.ranOut = true
+	t.s.needed.Store(max(t.s.needed.Load(), bytes))
+}
+
+// charge refuses a guest's write that is too much to share a transaction with.
+func (t *Txn) charge(n int) error {
+	const beside = 64 // an entry's own overhead in the tree
+	if t.budget -= n + beside; t.budget >= 0 {
+		return nil
+	}
+	t.refused = true
+	return errs.New(errs.Full, "write", t.s.name, "too much to be committed with others; it is run again by itself")
 }
 
 // Get returns the value of key.
@@ -95,12 +134,17 @@ func (t *Txn) GetMany(keys, values [][]byte) error {
 
 // record keeps what a write is about to replace, while a savepoint is open.
 func (t *Txn) record(key []byte) error {
-	if !t.undo.Active() {
+	if !t.undo.Needs(key) {
 		return nil
 	}
 	old, err := t.Get(key)
 	if err != nil && err != store.ErrNotFound {
 		return err
+	}
+	if t.sharing {
+		if err := t.charge(len(key) + len(old)); err != nil {
+			return err
+		}
 	}
 	t.undo.Record(key, old, err == nil)
 	return nil
@@ -113,11 +157,16 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 	if n > maxValue {
 		return nil, false, errs.Newf(errs.TooBig, "write", t.s.name, "a value of %d bytes is more than the %d that one entry can hold", n, maxValue)
 	}
+	if t.sharing {
+		if err := t.charge(len(key) + n); err != nil {
+			return nil, false, err
+		}
+	}
 	if err := t.record(key); err != nil {
 		return nil, false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, uint64(n)); err != nil {
+		if err := t.s.blocksFor(t.next, uint64(n), putPages); err != nil {
 			return nil, false, err
 		}
 	}
@@ -127,7 +176,7 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 	t.next = uint64(done.next)
 	if done.rc != 0 {
 		if done.rc == mdbMapFull {
-			t.s.needed.Store(max(t.s.needed.Load(), t.next*t.s.pageSize+2*uint64(n)))
+			t.lacks(t.next*t.s.pageSize + 2*uint64(n))
 		}
 		return nil, false, t.failed("write", int(done.rc))
 	}
@@ -178,7 +227,7 @@ func (t *Txn) Del(key []byte) (bool, error) {
 		return false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, 0); err != nil {
+		if err := t.s.blocksFor(t.next, 0, delPages); err != nil {
 			return false, err
 		}
 	}
@@ -201,7 +250,7 @@ const deleteBatch = 256
 
 // DelRange removes all keys of the range and returns how many there were.
 func (t *Txn) DelRange(r store.Range) (int, error) {
-	if err := t.writable([]byte{0}); err != nil {
+	if err := t.changeable(); err != nil {
 		return 0, err
 	}
 	if !t.undo.Active() && !t.s.memory {
@@ -281,7 +330,7 @@ func (t *Txn) Scan(r store.Range, dst []store.Entry) (int, error) {
 // TakeFirst removes the first entry of the range and returns a copy of it.
 func (t *Txn) TakeFirst(r store.Range) (store.Entry, error) {
 	var first [1]store.Entry
-	if err := t.writable([]byte{0}); err != nil {
+	if err := t.changeable(); err != nil {
 		return store.Entry{}, err
 	}
 	n, err := t.Scan(r, first[:])
@@ -331,29 +380,35 @@ func (t *Txn) WakeOne(channel store.Channel) {
 
 // Savepoint marks a point to come back to.
 func (t *Txn) Savepoint() error {
-	if err := t.writable([]byte{0}); err != nil {
+	if err := t.changeable(); err != nil {
 		return err
 	}
 	t.undo.Mark()
+	t.depth++
 	return nil
 }
 
 // Rollback undoes everything since the newest savepoint and removes it.
 func (t *Txn) Rollback() error {
-	if err := t.writable([]byte{0}); err != nil {
+	if err := t.changeable(); err != nil {
 		return err
 	}
-	if !t.undo.Active() {
+	// Counted here: a guest of another's transaction stands on a mark that is
+	// not its own.
+	if t.depth == 0 {
 		return errs.New(errs.BadTransaction, "roll back", t.s.name, "no savepoint is open")
 	}
+	t.depth--
 	return t.undo.Rollback(t.restore, t.remove)
 }
 
+// restore and remove undo a write. They are allowed what a deletion is, so
+// that they still work where there was no room for what is undone.
 func (t *Txn) restore(key, value []byte) error {
 	kp, kn := cbytes(key)
 	vp, vn := cbytes(value)
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, uint64(len(value))); err != nil {
+		if err := t.s.blocksFor(t.next, uint64(len(value)), delPages); err != nil {
 			t.broken = err
 			return err
 		}
@@ -367,6 +422,12 @@ func (t *Txn) restore(key, value []byte) error {
 }
 
 func (t *Txn) remove(key []byte) error {
+	if t.s.memory {
+		if err := t.s.blocksFor(t.next, 0, delPages); err != nil {
+			t.broken = err
+			return err
+		}
+	}
 	kp, kn := cbytes(key)
 	done := C.pk_del(t.txn, t.s.dbi, kp, kn)
 	t.next = uint64(done.next)
@@ -381,11 +442,17 @@ func (t *Txn) Release() error {
 	if err := t.usable(); err != nil {
 		return err
 	}
-	if !t.undo.Active() {
+	if t.depth == 0 {
 		return errs.New(errs.BadTransaction, "release savepoint", t.s.name, "no savepoint is open")
 	}
-	t.undo.Release()
-	return nil
+	t.depth--
+	return t.undo.Release()
+}
+
+// releaseAll releases the savepoints that are open.
+func (t *Txn) releaseAll() {
+	t.undo.Reset()
+	t.depth = 0
 }
 
 // ID is the number of the commit that a read transaction sees; for a write
@@ -400,21 +467,33 @@ func (t *Txn) ID() uint64 {
 	return uint64(C.pk_txn_id(t.txn))
 }
 
+// run runs an update's function, which must leave the end to others.
+func (t *Txn) run(fn func(store.Txn) error) error {
+	t.running, t.misused = true, false
+	defer func() { t.running = false }() // after a panic of fn as well
+	err := fn(t)
+	if err == nil && t.misused {
+		return errNotOurs
+	}
+	return err
+}
+
 // Commit makes the writes visible.
 func (t *Txn) Commit() error {
-	if t.txn == nil {
+	switch {
+	case t.txn == nil:
 		return errEnded
-	}
-	if t.mode == store.Read {
-		t.Abort()
+	case t.running:
+		t.misused = true
+		return errNotOurs
+	case t.mode == store.Read:
+		t.finish()
 		return nil
-	}
-	if t.broken != nil {
+	case t.broken != nil:
 		err := t.broken
-		t.Abort()
+		t.finish()
 		return err
-	}
-	if t.gate {
+	case t.gate:
 		return t.s.commitWithGuests(t)
 	}
 	return t.commit()
@@ -422,36 +501,50 @@ func (t *Txn) Commit() error {
 
 func (t *Txn) commit() error {
 	s := t.s
+	var err error
 	if s.memory {
-		if err := s.blocksFor(t.next, 0); err != nil {
-			t.Abort()
-			return err
-		}
+		err = s.blocksFor(t.next, 0, commitPages)
+	} else {
+		err = s.fileFor(t.next)
+	}
+	if err != nil {
+		t.finish()
+		return err
 	}
 	var one *C.uint8_t
 	if t.one != [C.PK_ONE_CHANNELS]uint8{} {
 		one = (*C.uint8_t)(&t.one[0])
 	}
-	rc := C.pk_write_commit(s.page, t.txn, C.uint64_t(t.channels), one)
-	t.end()
-	if rc == 0 {
-		return nil
+	rc := int(C.pk_write_commit(s.page, t.txn, C.uint64_t(t.channels), one))
+	switch {
+	case rc == mdbMapFull:
+		t.lacks(t.next*s.pageSize + headroom(t.next*s.pageSize))
+	case rc == int(syscall.EIO) && s.diskFull():
+		rc = int(syscall.ENOSPC) // LMDB calls a short write that
 	}
-	if rc == mdbMapFull {
-		s.needed.Store(max(s.needed.Load(), t.next*s.pageSize+headroom(t.next*s.pageSize)))
-	}
-	err := s.failure("commit", int(rc))
+	err = s.failure("commit", rc)
 	// After a failed flush nobody knows what the file holds: the system may
 	// have dropped the pages that it could not write. Only a process that
-	// opens it again and reads it may go on.
-	if errs.Has(err, errs.IO) {
+	// opens it again and reads it may go on. Before the next writer of this
+	// process is let in.
+	if errs.Has(err, errs.IO) && rc != int(syscall.ENOMEM) {
 		s.dead.Store(true)
 	}
+	t.end()
 	return err
 }
 
 // Abort forgets the writes. After the end it does nothing.
 func (t *Txn) Abort() {
+	if t.running {
+		t.misused = true
+		return
+	}
+	t.finish()
+}
+
+// finish ends a transaction that has not ended, and forgets its writes.
+func (t *Txn) finish() {
 	if t.txn == nil {
 		return
 	}
@@ -474,6 +567,6 @@ func (t *Txn) end() {
 	t.s.readers.leave(nil)
 	if t.gate {
 		t.gate = false
-		<-t.s.writers.gate
+		t.s.gate.leave()
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,8 +21,9 @@ import (
 // signalStep is how often a wait that may be interrupted looks whether it was.
 const signalStep = 50 * time.Millisecond
 
-// quietStep bounds a wait that nobody interrupts.
-const quietStep = time.Second
+// quietStep bounds a wait that nobody interrupts. A wake-up that died with
+// the process that was to send it is made up for after as much.
+const quietStep = 400 * time.Millisecond
 
 // readerCheckEvery is how many write transactions lie between two looks for
 // reader slots of dead processes.
@@ -32,57 +32,6 @@ const readerCheckEvery = 4096
 // maxRuns bounds how often an update is run again with a larger map: each run
 // doubles the room, so that more would exceed any disk.
 const maxRuns = 40
-
-// maxGuests bounds how many waiting updates one commit takes along.
-const maxGuests = 256
-
-// writers lets the threads of one process share a flush: who waits for the
-// gate leaves its update in waiting, and whoever has the gate runs all of them
-// in its own transaction before it commits. Memory namespaces, whose commits
-// cost less than handing over, do without.
-type writers struct {
-	gate    chan struct{} // holds one token while somebody has the gate
-	mu      sync.Mutex
-	waiting []*guest
-}
-
-// guest is an update that may be run by another thread than its own.
-type guest struct {
-	fn   func(store.Txn) error
-	err  error
-	done chan struct{}
-}
-
-func (w *writers) init() { w.gate = make(chan struct{}, 1) }
-
-func (w *writers) join(g *guest) {
-	w.mu.Lock()
-	w.waiting = append(w.waiting, g)
-	w.mu.Unlock()
-}
-
-// take removes up to maxGuests waiting updates.
-func (w *writers) take() []*guest {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.waiting), maxGuests)
-	taken := w.waiting[:n:n]
-	w.waiting = append([]*guest(nil), w.waiting[n:]...)
-	return taken
-}
-
-// withdraw takes an update back; false when somebody is running it already.
-func (w *writers) withdraw(g *guest) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, other := range w.waiting {
-		if other == g {
-			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
 
 // patience counts down one wait.
 type patience struct {
@@ -111,15 +60,32 @@ func (p *patience) step() time.Duration {
 	return max(0, min(step, time.Until(p.deadline)))
 }
 
-// over says why the wait has ended, or nil.
-func (p *patience) over(s *Space) error {
+// rest is what is left of the wait.
+func (p *patience) rest() store.Wait {
+	wait := p.wait
+	if wait.Timeout != 0 {
+		wait.Timeout = max(time.Until(p.deadline), 1)
+	}
+	return wait
+}
+
+func (p *patience) interrupted(op string, s *Space) error {
 	if p.wait.Interrupted != nil && p.wait.Interrupted() {
-		return errs.New(errs.Interrupted, "wait for the writer's turn", s.name, "interrupted")
+		return errs.New(errs.Interrupted, op, s.name, "interrupted")
+	}
+	return nil
+}
+
+// over says why the wait for the turn has ended, or nil.
+func (p *patience) over(s *Space) error {
+	const op = "wait for the writer's turn"
+	if err := p.interrupted(op, s); err != nil {
+		return err
 	}
 	if time.Now().Before(p.deadline) {
 		return nil
 	}
-	return errs.Newf(errs.LockTimeout, "wait for the writer's turn", s.name, "not free after %v: %s; end that transaction, or wait longer with timeout=", time.Since(p.begun).Round(time.Millisecond), s.holder())
+	return errs.Newf(errs.LockTimeout, op, s.name, "not free after %v: %s; end that transaction, or wait longer with timeout=", time.Since(p.begun).Round(time.Millisecond), s.holder())
 }
 
 // holder describes who has the writer's turn.
@@ -145,89 +111,82 @@ func (s *Space) Begin(mode store.Mode, wait store.Wait) (store.Txn, error) {
 		return t, nil
 	}
 	t := new(Txn)
-	if err := s.beginInto(t, wait); err != nil {
+	p := newPatience(wait)
+	if err := s.beginInto(t, &p, false); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// beginInto makes a write transaction of t.
-func (s *Space) beginInto(t *Txn, wait store.Wait) error {
+// writable refuses writing where it can be known beforehand.
+func (s *Space) writable() error {
 	if err := s.alive("write"); err != nil {
 		return err
 	}
 	if s.profile.ReadOnly {
 		return errs.New(errs.ReadOnly, "write", s.name, "the namespace was opened read-only (LMDB_READONLY)")
 	}
-	p := newPatience(wait)
-	if s.memory {
-		return s.beginWrite(t, &p, false)
-	}
-	if err := s.enterGate(&p); err != nil {
+	return nil
+}
+
+// beginInto makes a write transaction of t. roomy insists on the room that an
+// earlier transaction lacked.
+func (s *Space) beginInto(t *Txn, p *patience, roomy bool) error {
+	if err := s.writable(); err != nil {
 		return err
 	}
-	err := s.beginWrite(t, &p, true)
+	if s.memory {
+		return s.beginWrite(t, p, false, roomy)
+	}
+	if err := s.enterGate(p); err != nil {
+		return err
+	}
+	err := s.beginWrite(t, p, true, roomy)
 	if err != nil {
-		<-s.writers.gate
+		s.gate.leave()
 	}
 	return err
 }
 
-// enterGate waits for the gate. The channel hands it on in the order of
-// asking.
-func (s *Space) enterGate(p *patience) error {
-	select {
-	case s.writers.gate <- struct{}{}:
-		return nil
-	default:
-	}
-	if p.wait.Timeout == 0 {
-		return errs.New(errs.WouldBlock, "write", s.name, "another thread is writing")
-	}
-	for {
-		timer := time.NewTimer(p.step())
-		select {
-		case s.writers.gate <- struct{}{}:
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		if err := p.over(s); err != nil {
-			return err
-		}
-	}
-}
-
 // beginWrite takes the writer's turn and makes a transaction with room of t.
-func (s *Space) beginWrite(t *Txn, p *patience, gate bool) error {
-	if _, err := s.enter(false); err != nil {
-		return err
-	}
-	w := C.pk_write_begin(s.page, s.raw)
-	if w.rc == busy {
-		// Who waits for the turn must not count as using the map: the one
-		// who has it may be waiting to change the map.
-		s.readers.leave(nil)
-		if err := s.takeTurn(p); err != nil {
-			return err
-		}
+func (s *Space) beginWrite(t *Txn, p *patience, gate, roomy bool) error {
+	for attempt := 0; ; attempt++ {
 		if _, err := s.enter(false); err != nil {
-			C.pk_page_unlock(s.page)
 			return err
 		}
-		w = s.beginInTurn()
-	}
-	if w.rc == 0 && s.roomy(uint64(w.next), s.mapSize()) {
-		s.begun(t, w, gate)
-		return nil
-	}
-	w, err := s.beginGrown(w, p)
-	if err != nil {
+		w := C.pk_write_begin(s.page, s.raw)
+		if w.rc == busy {
+			// Who waits for the turn must not count as using the map: the
+			// one who has it may be waiting to change the map.
+			s.readers.leave(nil)
+			if err := s.takeTurn(p); err != nil {
+				return err
+			}
+			if _, err := s.enter(false); err != nil {
+				C.pk_page_unlock(s.page)
+				return err
+			}
+			w = s.beginInTurn()
+		}
+		var err error
+		if w.rc == 0 && !s.roomy(uint64(w.next)) {
+			w, err = s.beginGrown(w, p, roomy)
+		}
+		if err == nil && w.rc == 0 {
+			s.begun(t, w, gate)
+			return nil
+		}
 		s.readers.leave(nil)
+		if err == nil && w.rc == mdbMapResized && attempt < 4 {
+			if err = s.adopt(p); err == nil {
+				continue
+			}
+		}
+		if err == nil {
+			err = s.failure("write", int(w.rc))
+		}
 		return err
 	}
-	s.begun(t, w, gate)
-	return nil
 }
 
 func (s *Space) begun(t *Txn, w C.pk_write, gate bool) {
@@ -249,34 +208,30 @@ func (s *Space) beginInTurn() C.pk_write {
 	return w
 }
 
-// beginGrown makes the map larger, after w found too little room or (with the
-// turn passed on) that another process had grown it, and begins again.
-func (s *Space) beginGrown(w C.pk_write, p *patience) (C.pk_write, error) {
-	for attempt := 0; ; attempt++ {
-		used := s.needed.Load()
-		roomLeft := false
-		switch {
-		case w.rc == 0:
-			used = max(used, uint64(w.next)*s.pageSize)
-			roomLeft = used < s.mapSize()
-			C.pk_abort(w.txn) // the turn is still ours
-		case w.rc == mdbMapResized && attempt < 4:
-			if err := s.takeTurn(p); err != nil {
-				return w, err
-			}
-		default:
-			return w, s.failure("write", int(w.rc))
-		}
-		err := s.grow(1, used)
-		if err != nil && !roomLeft {
-			C.pk_page_unlock(s.page)
-			return w, err
-		}
-		// Without success, for open snapshots: there is some room yet.
-		if w = s.beginInTurn(); w.rc == 0 && (err != nil || attempt == 4 || s.roomy(uint64(w.next), s.mapSize())) {
-			return w, nil
-		}
+// beginGrown makes the map larger, after w found too little room, and begins
+// again. Without an error the turn is still the caller's, or w.rc says why
+// not; with one it has been passed on.
+func (s *Space) beginGrown(w C.pk_write, p *patience, roomy bool) (C.pk_write, error) {
+	used := uint64(w.next) * s.pageSize
+	// Room to go on with, if the map cannot grow because snapshots are open.
+	some := !roomy && used+minHeadroom/16 < s.mapSize()
+	C.pk_abort(w.txn)
+	wait := p
+	if some && s.needed.Load() == 0 {
+		wait = new(patience) // nobody needs more yet: not worth a wait
 	}
+	err := s.grow(1, used, wait)
+	if some && err != nil && !errs.Has(err, errs.Interrupted) && !s.dead.Load() {
+		// What lacked room will lack it again, and say so. Others, above all
+		// those who delete, are not to be held up for it.
+		s.needed.Store(0)
+		err = nil
+	}
+	if err != nil {
+		C.pk_page_unlock(s.page)
+		return w, err
+	}
+	return s.beginInTurn(), nil
 }
 
 // takeTurn waits for the writer's turn.
@@ -306,152 +261,88 @@ func (s *Space) takeTurn(p *patience) error {
 
 // Update runs fn in a write transaction and commits it.
 func (s *Space) Update(wait store.Wait, fn func(store.Txn) error) error {
+	p := newPatience(wait)
 	if s.memory {
-		return s.updateAlone(wait, fn)
+		return s.updateAlone(&p, fn)
 	}
-	if err := s.alive("write"); err != nil {
+	if err := s.writable(); err != nil {
 		return err
 	}
-	if s.profile.ReadOnly {
-		return errs.New(errs.ReadOnly, "write", s.name, "the namespace was opened read-only (LMDB_READONLY)")
-	}
-	select {
-	case s.writers.gate <- struct{}{}:
-		return s.lead(newPatience(wait), &guest{fn: fn})
-	default:
+	if s.gate.try() {
+		return s.lead(&p, fn)
 	}
 	if wait.Timeout == 0 {
 		return errs.New(errs.WouldBlock, "write", s.name, "another thread is writing")
 	}
-	p := newPatience(wait)
-	g := &guest{fn: fn, done: make(chan struct{})}
-	s.writers.join(g)
-	for {
-		timer := time.NewTimer(p.step())
-		select {
-		case <-g.done:
-			timer.Stop()
-			return g.err
-		case s.writers.gate <- struct{}{}:
-			timer.Stop()
-			if !s.writers.withdraw(g) { // ran while we were getting in
-				<-s.writers.gate
-				<-g.done
-				return g.err
-			}
-			return s.lead(p, g)
-		case <-timer.C:
-		}
-		if err := p.over(s); err != nil {
-			if s.writers.withdraw(g) {
-				return err
-			}
-			<-g.done
-			return g.err
-		}
+	w, inside := s.gate.join(fn)
+	if inside {
+		return s.lead(&p, fn)
 	}
+	if err := s.await(w, &p); err != nil {
+		return err
+	}
+	switch {
+	case w.alone:
+		return s.updateAlone(&p, fn)
+	case w.ran:
+		return w.err
+	}
+	return s.lead(&p, fn)
 }
 
-// lead runs one's own update and those that wait, and commits them together.
-// The caller has the gate, and has it no more afterwards.
-func (s *Space) lead(p patience, own *guest) error {
+// lead runs one's own update, and commits it with those that wait. The caller
+// has the gate, and has it no more afterwards.
+func (s *Space) lead(p *patience, fn func(store.Txn) error) error {
+	again, err := s.leadOnce(p, fn)
+	if again {
+		return s.updateAlone(p, fn)
+	}
+	return err
+}
+
+func (s *Space) leadOnce(p *patience, fn func(store.Txn) error) (again bool, err error) {
 	runtime.LockOSThread() // LMDB's lock and ours belong to a thread
 	defer runtime.UnlockOSThread()
 	t := new(Txn)
-	err := s.beginWrite(t, &p, true)
-	if err != nil {
-		<-s.writers.gate
-		return err
+	if err := s.beginWrite(t, p, true, false); err != nil {
+		s.gate.leave()
+		return false, err
 	}
-	defer t.Abort() // after a panic of fn as well
-	if err = own.fn(t); err == nil {
+	defer t.finish() // after a panic of fn as well
+	if err = t.run(fn); err == nil {
 		err = t.Commit()
 	}
-	if s.ranOut(err) {
-		t.Abort()
-		return s.updateAlone(p.wait, own.fn)
-	}
-	return err
-}
-
-// ranOut reports whether a transaction failed for want of room that the next
-// one will have.
-func (s *Space) ranOut(err error) bool {
-	return errs.Has(err, errs.Full) && s.needed.Load() > 0
-}
-
-// commitWithGuests runs the updates that wait, each undone by itself if it
-// fails, and commits. It passes the gate on.
-func (s *Space) commitWithGuests(t *Txn) error {
-	guests := s.writers.take()
-	if len(guests) == 0 {
-		return t.commit()
-	}
-	var again []*guest
-	for _, g := range guests {
-		if t.broken != nil {
-			again = append(again, g)
-			continue
-		}
-		t.undo.Mark()
-		if g.err = g.fn(t); g.err == nil {
-			t.undo.Release()
-		} else if t.broken != nil || t.Rollback() != nil {
-			again = append(again, g)
-		}
-	}
-	var err error
-	if t.broken != nil {
-		// A guest broke the transaction. Its owner's part is lost with it
-		// and reported; guests run again, each on its own.
-		err = t.broken
-		t.Abort()
-		again = guests
-	} else {
-		err = t.commit()
-	}
-	for _, g := range guests {
-		if g.err == nil {
-			g.err = err
-		}
-	}
-	for _, g := range again {
-		g.err = s.updateAlone(store.Wait{Timeout: -1}, g.fn)
-	}
-	for _, g := range guests {
-		close(g.done)
-	}
-	return err
+	return t.ranOut, err
 }
 
 // updateAlone is Update without company, run again when the map was full.
-func (s *Space) updateAlone(wait store.Wait, fn func(store.Txn) error) error {
+func (s *Space) updateAlone(p *patience, fn func(store.Txn) error) error {
 	for attempt := 0; ; attempt++ {
-		err := s.updateOnce(wait, fn)
-		if err == nil || !s.ranOut(err) || attempt == maxRuns {
+		again, err := s.updateOnce(p, fn, attempt > 0)
+		if err == nil || !again || attempt == maxRuns {
 			return err
 		}
 	}
 }
 
-func (s *Space) updateOnce(wait store.Wait, fn func(store.Txn) error) error {
+func (s *Space) updateOnce(p *patience, fn func(store.Txn) error, roomy bool) (again bool, err error) {
 	runtime.LockOSThread() // LMDB's lock and ours belong to a thread
 	defer runtime.UnlockOSThread()
 	t := s.spare.Swap(nil)
 	if t == nil {
 		t = new(Txn)
 	}
-	if err := s.beginInto(t, wait); err != nil {
-		return err
+	if err := s.beginInto(t, p, roomy); err != nil {
+		return false, err
 	}
 	defer func() { // after a panic of fn as well
-		t.Abort()
+		t.finish()
 		t.undo.Reset()
 		*t = Txn{undo: t.undo}
 		s.spare.Store(t)
 	}()
-	if err := fn(t); err != nil {
-		return err
+	if err = t.run(fn); err == nil {
+		err = t.Commit()
 	}
-	return t.Commit()
+	return t.ranOut, err
 }
