@@ -19,6 +19,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound="_Scope")
 
+_AT_ONCE = 1e-9
+
 #: What a scope may be opened on: the namespace of an object, a namespace, its path, or ``default``.
 Target = Object | Namespace | str | None
 
@@ -166,7 +168,9 @@ class transaction(_Scope):
 
     def __init__(self, target: Target = None, /, *, site_uuid: str | None = None, timeout: float | None = None) -> None:
         _check(target)
-        self._target, self._site_uuid, self._timeout = target, site_uuid, timeout
+        self._target, self._site_uuid = target, site_uuid
+        # Of a wait that was too short the core says who holds the turn; of none at all it does not.
+        self._timeout = _AT_ONCE if timeout == 0 else timeout
 
 
 class snapshot(_Scope):
