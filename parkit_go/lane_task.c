@@ -101,7 +101,7 @@ task_state(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int state = 0;
     if (pk_arity("task_state", nargs, 2, 2) < 0 || task_of(args, &number, &id) < 0)
         return NULL;
-    int rc = pkTaskState(number, id, &state, &words);
+    int rc = pkTaskState(number, pk_open_scopes(), id, &state, &words);
     return rc ? pk_raise(rc, &words) : PyLong_FromLong(state);
 }
 
@@ -114,7 +114,7 @@ task_args(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     uint64_t id;
     if (pk_arity("task_args", nargs, 2, 2) < 0 || task_of(args, &number, &id) < 0)
         return NULL;
-    int rc = pkTaskArgs(number, id, &got, &words);
+    int rc = pkTaskArgs(number, pk_open_scopes(), id, &got, &words);
     return rc ? pk_raise(rc, &words) : raw(&got);
 }
 
@@ -127,7 +127,7 @@ task_read(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     uint64_t id;
     if (pk_arity("task_read", nargs, 2, 2) < 0 || task_of(args, &number, &id) < 0)
         return NULL;
-    int rc = pkTaskRead(number, id, &t, &words);
+    int rc = pkTaskRead(number, pk_open_scopes(), id, &t, &words);
     if (rc)
         return pk_raise(rc, &words);
     PyObject *fields = Py_BuildValue(
@@ -153,7 +153,7 @@ task_cancel(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs
     int rc, was = 0;
     if (pk_arity("task_cancel", nargs, 2, 2) < 0 || task_of(args, &number, &id) < 0)
         return NULL;
-    TASK_CROSS(rc, -1, w, pkTaskCancel(number, id, &was, w, &words));
+    TASK_CROSS(rc, -1, w, pkTaskCancel(number, pk_open_scopes(), id, &was, w, &words));
     return rc ? pk_raise(rc, &words) : PyLong_FromLong(was);
 }
 
@@ -166,7 +166,7 @@ task_drop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int rc;
     if (pk_arity("task_drop", nargs, 2, 2) < 0 || task_of(args, &number, &id) < 0)
         return NULL;
-    TASK_CROSS(rc, -1, w, pkTaskDrop(number, id, w, &words));
+    TASK_CROSS(rc, -1, w, pkTaskDrop(number, pk_open_scopes(), id, w, &words));
     if (rc)
         return pk_raise(rc, &words);
     Py_RETURN_NONE;

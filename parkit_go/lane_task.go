@@ -138,6 +138,10 @@ func pkTaskWait(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.i
 	if err != nil {
 		return failed(err, words)
 	}
+	if t.tx(scopes) != nil {
+		return failed(errs.New(errs.BadTransaction, "wait for task", "",
+			"this thread has a transaction open on the tasks, which keeps every worker from ending one; end it first"), words)
+	}
 	r, err := t.State(uint64(id))
 	if err != nil {
 		return failed(err, words)
@@ -145,10 +149,6 @@ func pkTaskWait(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.i
 	if !r.State.Done() {
 		if wait == nil {
 			return C.PK_AGAIN
-		}
-		if t.tx(scopes) != nil {
-			return failed(errs.Newf(errs.BadTransaction, "wait for task", "",
-				"this thread has a transaction open on the tasks, which keeps every worker from ending one; end it first"), words)
 		}
 		w := waitOf(wait)
 		w.Look = look
@@ -173,25 +173,35 @@ func pkTaskWait(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.i
 }
 
 //export pkTaskState
-func pkTaskState(number C.int64_t, id C.uint64_t, state *C.int, words *C.pk_words) (rc C.int) {
+func pkTaskState(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.int, words *C.pk_words) (rc C.int) {
 	defer guarded("read task", words, &rc)
 	t, err := tasksOf(int64(number))
 	if err != nil {
 		return failed(err, words)
 	}
-	r, err := t.State(uint64(id))
+	var r tasks.Record
+	if tx := t.tx(scopes); tx != nil {
+		r, _, err = t.GetTx(tx, uint64(id))
+	} else {
+		r, err = t.State(uint64(id))
+	}
 	*state = C.int(r.State)
 	return failed(err, words)
 }
 
 //export pkTaskArgs
-func pkTaskArgs(number C.int64_t, id C.uint64_t, got *C.pk_got, words *C.pk_words) (rc C.int) {
+func pkTaskArgs(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, got *C.pk_got, words *C.pk_words) (rc C.int) {
 	defer guarded("read task", words, &rc)
 	t, err := tasksOf(int64(number))
 	if err != nil {
 		return failed(err, words)
 	}
-	args, err := t.Args(uint64(id))
+	var args []byte
+	if tx := t.tx(scopes); tx != nil {
+		_, args, err = t.GetTx(tx, uint64(id))
+	} else {
+		args, err = t.Args(uint64(id))
+	}
 	if err == nil {
 		copied(got, args)
 	}
@@ -199,13 +209,18 @@ func pkTaskArgs(number C.int64_t, id C.uint64_t, got *C.pk_got, words *C.pk_word
 }
 
 //export pkTaskRead
-func pkTaskRead(number C.int64_t, id C.uint64_t, out *C.pk_task, words *C.pk_words) (rc C.int) {
+func pkTaskRead(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, out *C.pk_task, words *C.pk_words) (rc C.int) {
 	defer guarded("read task", words, &rc)
 	t, err := tasksOf(int64(number))
 	if err != nil {
 		return failed(err, words)
 	}
-	r, err := t.Get(uint64(id))
+	var r tasks.Record
+	if tx := t.tx(scopes); tx != nil {
+		r, _, err = t.GetTx(tx, uint64(id))
+	} else {
+		r, err = t.Get(uint64(id))
+	}
 	if err != nil {
 		return failed(err, words)
 	}
@@ -224,26 +239,36 @@ func pkTaskRead(number C.int64_t, id C.uint64_t, out *C.pk_task, words *C.pk_wor
 func ctext(s string) (*C.char, C.size_t) { return C.CString(s), C.size_t(len(s)) }
 
 //export pkTaskCancel
-func pkTaskCancel(number C.int64_t, id C.uint64_t, was *C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkTaskCancel(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, was *C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("cancel task", words, &rc)
 	t, err := tasksOf(int64(number))
 	if err != nil {
 		return failed(err, words)
 	}
-	if wait == nil && t.Space().Durable() {
+	var c tasks.Cancelling
+	if tx := t.tx(scopes); tx != nil {
+		err = within(tx, func() (err error) {
+			c, err = t.CancelTx(tx, uint64(id))
+			return err
+		})
+	} else if wait == nil && t.Space().Durable() {
 		return C.PK_AGAIN
+	} else {
+		c, err = t.Cancel(uint64(id), waitOf(wait))
 	}
-	c, err := t.Cancel(uint64(id), waitOf(wait))
 	*was = C.int(c.Was)
 	return failed(err, words)
 }
 
 //export pkTaskDrop
-func pkTaskDrop(number C.int64_t, id C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkTaskDrop(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("drop task", words, &rc)
 	t, err := tasksOf(int64(number))
 	if err != nil {
 		return failed(err, words)
+	}
+	if tx := t.tx(scopes); tx != nil {
+		return failed(within(tx, func() error { return t.DropTx(tx, uint64(id)) }), words)
 	}
 	if wait == nil && t.Space().Durable() {
 		return C.PK_AGAIN

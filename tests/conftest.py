@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -78,3 +80,13 @@ def pool(site: str) -> Iterator[str]:
     yield site
     parkit.disable_tasks()
     assert processes_of(site) == []
+
+
+def kill(pid: int, how: int = signal.SIGKILL) -> None:
+    """Send a signal to a process, and wait until it has ended."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, how)
+        assert select.select([process], [], [], 30)[0], f"process {pid} did not end"
+    finally:
+        os.close(process)

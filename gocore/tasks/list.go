@@ -16,6 +16,20 @@ func (s *Store) Get(id uint64) (Record, error) {
 	return r, err
 }
 
+// GetTx is Get in a transaction of the task space, with the arguments, which
+// alias the store, and without the outcome.
+func (s *Store) GetTx(tx store.Txn, id uint64) (r Record, args []byte, err error) {
+	sc := getScratch()
+	defer sc.free()
+	if err := r.get(tx, sc, id); err != nil {
+		return Record{}, nil, err
+	}
+	if args, err = r.getCall(tx, sc); err != nil {
+		return Record{}, nil, err
+	}
+	return r, args, nil
+}
+
 // State reads where a task stands: less work than Get.
 func (s *Store) State(id uint64) (Record, error) {
 	var r Record
@@ -45,18 +59,13 @@ func (s *Store) Result(id uint64) (r Record, payload []byte, err error) {
 	return s.load(id, false, true)
 }
 
-func (s *Store) load(id uint64, args, outcome bool) (r Record, payload []byte, err error) {
+func (s *Store) load(id uint64, args, outcome bool) (Record, []byte, error) {
 	tx, err := s.space.Begin(store.Read, store.Wait{})
 	if err != nil {
 		return Record{}, nil, err
 	}
 	defer tx.Abort()
-	sc := getScratch()
-	defer sc.free()
-	if err := r.get(tx, sc, id); err != nil {
-		return Record{}, nil, err
-	}
-	call, err := r.getCall(tx, sc)
+	r, call, err := s.GetTx(tx, id)
 	if err != nil {
 		return Record{}, nil, err
 	}
@@ -66,6 +75,8 @@ func (s *Store) load(id uint64, args, outcome bool) (r Record, payload []byte, e
 	if !outcome || r.Flags&FlagOutcome == 0 {
 		return r, nil, nil
 	}
+	sc := getScratch()
+	defer sc.free()
 	sc.key = keyOfID(sc.key, tagOutcome, id)
 	value, err := tx.Get(sc.key)
 	if errors.Is(err, store.ErrNotFound) {

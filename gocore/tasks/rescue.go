@@ -98,26 +98,8 @@ type Cancelling struct {
 // PoolControl advance and terminates it.
 func (s *Store) Cancel(id uint64, wait store.Wait) (c Cancelling, err error) {
 	err = s.space.Update(wait, func(tx store.Txn) error {
-		sc := getScratch()
-		defer sc.free()
-		r := &sc.record
-		if err := r.get(tx, sc, id); err != nil {
-			return err
-		}
-		c = Cancelling{Was: r.State}
-		switch r.State {
-		case Submitted:
-			return s.end(tx, sc, r, EventCancel)
-		case Running:
-			c.Worker, c.PID = r.Worker, r.PID
-			r.Flags |= FlagCancelRequested
-			if err := r.put(tx, sc); err != nil {
-				return err
-			}
-			tx.Touch(PoolControl)
-			return retire(tx, sc, r.Worker)
-		}
-		return nil
+		c, err = s.CancelTx(tx, id)
+		return err
 	})
 	if err != nil {
 		return Cancelling{}, err
@@ -125,21 +107,50 @@ func (s *Store) Cancel(id uint64, wait store.Wait) (c Cancelling, err error) {
 	return c, nil
 }
 
+// CancelTx is Cancel in a transaction of the task space that the caller ends,
+// and aborts or rolls back after an error.
+func (s *Store) CancelTx(tx store.Txn, id uint64) (Cancelling, error) {
+	sc := getScratch()
+	defer sc.free()
+	r := &sc.record
+	if err := r.get(tx, sc, id); err != nil {
+		return Cancelling{}, err
+	}
+	c := Cancelling{Was: r.State}
+	switch r.State {
+	case Submitted:
+		return c, s.end(tx, sc, r, EventCancel)
+	case Running:
+		c.Worker, c.PID = r.Worker, r.PID
+		r.Flags |= FlagCancelRequested
+		if err := r.put(tx, sc); err != nil {
+			return Cancelling{}, err
+		}
+		tx.Touch(PoolControl)
+		return c, retire(tx, sc, r.Worker)
+	}
+	return c, nil
+}
+
 // Drop removes an ended or pending task with its outcome; who waits for it gets
 // errs.NotFound. A running one is errs.IllegalTransition: cancel it first.
 func (s *Store) Drop(id uint64, wait store.Wait) error {
-	return s.space.Update(wait, func(tx store.Txn) error {
-		sc := getScratch()
-		defer sc.free()
-		r := &sc.record
-		if err := r.get(tx, sc, id); err != nil {
-			return err
-		}
-		if r.State == Running {
-			return errs.New(errs.IllegalTransition, "drop task", subject(id), "it is running; cancel it first")
-		}
-		return s.drop(tx, sc, r)
-	})
+	return s.space.Update(wait, func(tx store.Txn) error { return s.DropTx(tx, id) })
+}
+
+// DropTx is Drop in a transaction of the task space that the caller ends, and
+// aborts or rolls back after an error.
+func (s *Store) DropTx(tx store.Txn, id uint64) error {
+	sc := getScratch()
+	defer sc.free()
+	r := &sc.record
+	if err := r.get(tx, sc, id); err != nil {
+		return err
+	}
+	if r.State == Running {
+		return errs.New(errs.IllegalTransition, "drop task", subject(id), "it is running; cancel it first")
+	}
+	return s.drop(tx, sc, r)
 }
 
 func (s *Store) drop(tx store.Txn, sc *scratch, r *Record) error {
