@@ -139,7 +139,7 @@ def _sizes(folder: Path, counts: Counts, say: Callable[[str], None]) -> Section:
         }
         for size in counts.sizes:
             times = max(1, min(1_000, 20_000_000 // size))
-            value = random.Random(4).randbytes(size)
+            value = random.Random(4).randbytes(min(size, 1_000_000)) * max(1, size // 1_000_000)
             pairs = [(f"key-{number}", value) for number in range(min(times, 10))]
             pairs *= max(1, times // len(pairs))
             keys = [key for key, _ in pairs]

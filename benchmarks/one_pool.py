@@ -38,22 +38,15 @@ def parkit_on(folder: str, workers: int, memory: bool) -> AbstractContextManager
     parkit.set_concurrency(workers)
     import parkit_jobs
 
-    def trip(value: int) -> Any:
-        task = parkit_jobs.echo(value)
-        task.wait()
-        return task.result
-
     def burst(count: int) -> list[Any]:
         tasks = [parkit_jobs.echo(value) for value in range(count)]
-        for task in tasks:
-            task.wait()
-        return [task.result for task in tasks]
+        return [task.get() for task in tasks]
 
     @contextmanager
     def started() -> Iterator[Pool]:
         try:
             parkit.enable_tasks()
-            yield Pool(trip, burst)
+            yield Pool(lambda value: parkit_jobs.echo(value).get(), burst)
         finally:
             parkit.disable_tasks()
 

@@ -132,7 +132,7 @@ def table(section: Section, spread: bool) -> list[list[str]]:
     lines = [head]
     for row in section.rows:
         found = verdict(section, row)
-        line = [f"{row.title} ({row.unit})"]
+        line = [f"{row.title} ({row.unit})" if row.unit != "/s" else row.title]
         line += [cell_text(row, section.cell(row, name), spread) for name in section.contenders]
         if limits:
             at_least = "at least " if row.limit and row.unit == "/s" else ""

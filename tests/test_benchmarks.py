@@ -49,6 +49,16 @@ def test_group_measures_parkit_and_every_contender_or_says_why_not(tmp_path: Pat
         assert all(is_measured_or_explained(cell) for cell in row["cells"].values()), row
 
 
+def test_tasks_are_measured_beside_every_pool_or_it_says_why_not(tmp_path: Path) -> None:
+    _, found = measure(tmp_path, "--only", "tasks")
+    for contender in ("parkit, memory", "multiprocessing.Pool", "ProcessPoolExecutor"):
+        measured = cells(found, contender)
+        assert all(measured[row]["median"] > 0 for row in ("trip", "burst", "first_result")), contender
+    assert cells(found, "parkit, durable")["durable_trip"]["median"] > 0
+    for row in found["rows"]:
+        assert all(is_measured_or_explained(cell) for cell in row["cells"].values()), row
+
+
 def test_facts_name_the_machine_but_no_path_of_it(tmp_path: Path) -> None:
     _, found = measure(tmp_path, "--only", "start")
     facts = found["facts"]
@@ -93,7 +103,7 @@ def test_rate_is_shown_as_operations_a_second(modules: Any) -> None:
     limit = measure.Limit(1 / 3, of="peer", text="3 x peer")
     found = section(measure, [1e-4], [2e-4], limit, "/s")
     assert report.table(found, spread=False)[1] == [
-        "work (/s)",
+        "work",
         "10,000",
         "5,000",
         "2.00 x",
