@@ -34,6 +34,12 @@ pk_dead(void)
 int64_t
 pk_handle(PyObject *obj)
 {
+    if (dead) { /* a bound method that was kept over a fork */
+        pk_words words = {NULL, strdup(Py_TYPE(obj)->tp_name),
+                          strdup("this method is of the process that was forked; take it from the object again")};
+        pk_raise(PK_STALE, &words);
+        return -1;
+    }
     if (known.object_type == NULL || !PyObject_TypeCheck(obj, known.object_type)) {
         PyErr_Format(PyExc_TypeError, "expected a persistent object, not %.200s", Py_TYPE(obj)->tp_name);
         return -1;

@@ -53,7 +53,7 @@ func pkDictCursor(handle C.int64_t, scopes *C.pk_scopes, what, flags C.int, lo *
 		return C.PK_OK
 	}
 	if h != nil {
-		h.cursors[c] = struct{}{}
+		h.reads(c, true)
 	}
 	*number = C.uintptr_t(cgo.NewHandle(c))
 	return C.PK_OK
@@ -71,7 +71,7 @@ func pkCursorClose(number C.uintptr_t) {
 	c := h.Value().(*cursor)
 	h.Delete()
 	if c.in != nil {
-		delete(c.in.cursors, c)
+		c.in.reads(c, false)
 	}
 	c.Close()
 }

@@ -114,12 +114,7 @@ func begin(space *object.Space, mode store.Mode, wait store.Wait) (*held, error)
 // what they have yet to give.
 func (h *held) end(commit bool) error {
 	defer h.pin.Unpin()
-	for c := range h.cursors {
-		c.in = nil
-		if err := c.Drain(); err != nil {
-			continue // kept, and told by the iterator
-		}
-	}
+	h.drain()
 	if commit {
 		return h.Commit()
 	}

@@ -132,7 +132,30 @@ func txIn(scopes *C.pk_scopes, space int64) *object.Tx {
 type held struct {
 	*object.Tx
 	pin     runtime.Pinner
+	mu      sync.Mutex
 	cursors map[*cursor]struct{} // read by iterators; drained before it ends
+}
+
+// reads notes that a cursor reads in the transaction, or (on false) no longer
+// does. Iterators are freed by any thread.
+func (h *held) reads(c *cursor, on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if on {
+		h.cursors[c] = struct{}{}
+	} else {
+		delete(h.cursors, c)
+	}
+}
+
+// drain has all cursors set aside what they have yet to give.
+func (h *held) drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.cursors {
+		_ = c.Drain() // a failure is kept, and told by the iterator
+	}
+	clear(h.cursors)
 }
 
 // currentTx is this thread's innermost transaction on a space, or nil.

@@ -226,6 +226,28 @@ with ProcessPoolExecutor(3, mp_context=fork_context) as executor:
     )
 
 
+def test_a_method_kept_over_a_fork_is_refused(forking: Script) -> None:
+    forking(
+        """
+from parkit.errors import StaleHandleError
+d = parkit.Dict('memory/d', create=True)
+d['x'] = 1
+get = d.__getitem__
+assert get('x') == 1
+def child():
+    try:
+        get('x')
+    except StaleHandleError:
+        pass
+    else:
+        raise AssertionError('it ran in the copy of the library that died with the fork')
+    assert d['x'] == 1
+join(fork(child))
+assert get('x') == 1
+""",
+    )
+
+
 def test_an_iterator_does_not_cross_a_fork(forking: Script) -> None:
     forking(
         """

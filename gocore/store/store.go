@@ -86,6 +86,7 @@ type Space interface {
 	// may be committed, and flushed, together: fn may then run on another
 	// thread than the caller's, and may run a second time after the first
 	// run's effects were undone.
+	// In a space that is not Durable each has a commit of its own.
 	Update(wait Wait, fn func(Txn) error) error
 
 	// Peek reads one key in a transaction of its own. A value that fits into
