@@ -330,7 +330,7 @@ class TestCancel:
         from parkit.pool import pool_status
 
         gate.wait()
-        kill(pool_status()["Monitor"])
+        kill(pool_status()["monitor"])
         assert gate.task.cancel() is True
         assert gate.task.wait(LIMIT).status == "cancelled"
 

@@ -89,10 +89,16 @@ def get_concurrency(*, site_uuid: str | None = None) -> int:
 
 
 def pool_status(*, site_uuid: str | None = None) -> dict[str, Any]:
-    """What can be seen of the pool: its monitor's pid, and its workers."""
+    """What can be seen of the pool: its monitor's pid (0 for none), and its workers."""
     request = json.dumps({"tasks": _tasks.number(site.resolve(site_uuid))})
-    status: dict[str, Any] = json.loads(_native.call(_native.ctl.PoolStatus, request))
-    return status
+    seen = json.loads(_native.call(_native.ctl.PoolStatus, request))
+    workers = [{name.lower(): value for name, value in worker.items()} for worker in seen["Workers"] or ()]
+    return {
+        "monitor": seen["Monitor"],
+        "concurrency": seen["Concurrency"],
+        "failure": seen["Failure"],
+        "workers": workers,
+    }
 
 
 def request_for(site_uuid: str) -> dict[str, Any]:
