@@ -14,7 +14,7 @@ from parkit import _native, _open
 
 
 def _pages_written(space: int, change: object) -> int:
-    """By how many pages the file's end moves in a commit, at most: new pages are taken from the end or from freed ones."""
+    """By how many pages the end of the file moves: new pages are taken from there, or from freed ones."""
     before = json.loads(_native.call(_native.ctl.SpaceStats, space))
     change()  # type: ignore[operator]
     after = json.loads(_native.call(_native.ctl.SpaceStats, space))
