@@ -47,6 +47,7 @@ typedef struct {
     int32_t mode; /* 0 snapshot, 1 transaction */
     int32_t role; /* what its end does: PK_ROOT ends the transaction, ... */
     void *tx;     /* pinned by Go */
+    void *owner;  /* the PyObject that was entered, a reference of ours; or NULL */
 } pk_scope;
 
 enum { PK_ROOT = 0, PK_SAVEPOINT = 1, PK_JOINED = 2 };

@@ -32,8 +32,12 @@ void pk_wait_end(pk_wait *wait);
 /* Nanoseconds of a timeout in seconds; None is -1 (the default). */
 int pk_timeout(PyObject *seconds, int64_t *ns);
 
-/* Runs CALL, an expression that uses the handle h and the wait w, until it
- * neither asks for another handle nor to be called without the GIL. */
+/* Frees the words of an error that is not raised. */
+void pk_forget(pk_words *words);
+
+/* Runs CALL, an expression that uses the handle h, the wait w and the caller's
+ * words, until it neither asks for another handle nor to be called without the
+ * GIL. */
 #define PK_CROSS(rc, obj, h, w, CALL)                                          \
     do {                                                                       \
         pk_wait room_, *w = NULL;                                              \
@@ -55,12 +59,19 @@ int pk_timeout(PyObject *seconds, int64_t *ns);
             if (rc != PK_STALE || rebound_)                                    \
                 break;                                                         \
             rebound_ = 1;                                                      \
+            pk_forget(&words);                                                 \
             if (pk_rebind(obj) < 0) {                                          \
                 rc = -1;                                                       \
                 break;                                                         \
             }                                                                  \
         }                                                                      \
     } while (0)
+
+/* Begin a scope on this thread, and end the innermost one of a space; -1 with an
+ * exception set. A scope that cannot be committed has ended too. */
+int pk_scope_begin(int64_t space, int mode, int64_t timeout);
+int pk_scope_end(int64_t space, int commit);
+PyObject *pk_scope_install(PyObject *module, PyObject *args);
 
 /* The key (0), value (1) or both (2) of a packed entry. */
 PyObject *pk_unpack(const unsigned char *p, int what, const unsigned char **next);

@@ -56,16 +56,10 @@ space_of(PyObject *id, int64_t *space)
     return *space == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
-static PyObject *
-scope_begin(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+int
+pk_scope_begin(int64_t space, int mode, int64_t timeout)
 {
     pk_words words = {0};
-    int64_t space, timeout;
-    if (pk_arity("begin", nargs, 3, 3) < 0 || space_of(args[0], &space) < 0 || pk_timeout(args[2], &timeout) < 0)
-        return NULL;
-    int mode = PyObject_IsTrue(args[1]);
-    if (mode < 0)
-        return NULL;
     int rc = pkBegin(space, mode, NULL, &words);
     if (rc == PK_AGAIN) {
         pk_wait wait;
@@ -74,18 +68,14 @@ scope_begin(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs
         pk_wait_end(&wait);
     }
     if (rc)
-        return pk_raise(rc, &words);
-    Py_RETURN_NONE;
+        pk_raise(rc, &words);
+    return rc ? -1 : 0;
 }
 
-static PyObject *
-scope_end(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+int
+pk_scope_end(int64_t space, int commit)
 {
     pk_words words = {0};
-    int64_t space;
-    int commit;
-    if (pk_arity("end", nargs, 2, 2) < 0 || space_of(args[0], &space) < 0 || (commit = PyObject_IsTrue(args[1])) < 0)
-        return NULL;
     int rc = pkEnd(space, commit, 0, &words);
     if (rc == PK_AGAIN) { /* a flush: let others run meanwhile */
         PyThreadState *thread = PyEval_SaveThread();
@@ -93,7 +83,31 @@ scope_end(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
         PyEval_RestoreThread(thread);
     }
     if (rc)
-        return pk_raise(rc, &words);
+        pk_raise(rc, &words);
+    return rc ? -1 : 0;
+}
+
+static PyObject *
+scope_begin(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t space, timeout;
+    if (pk_arity("begin", nargs, 3, 3) < 0 || space_of(args[0], &space) < 0 || pk_timeout(args[2], &timeout) < 0)
+        return NULL;
+    int mode = PyObject_IsTrue(args[1]);
+    if (mode < 0 || pk_scope_begin(space, mode, timeout) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+scope_end(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    int64_t space;
+    int commit;
+    if (pk_arity("end", nargs, 2, 2) < 0 || space_of(args[0], &space) < 0 || (commit = PyObject_IsTrue(args[1])) < 0)
+        return NULL;
+    if (pk_scope_end(space, commit) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -153,5 +167,6 @@ PyMethodDef pk_scope_methods[] = {
     {"scope", scope_kind, METH_O, "scope(space) -> int: 0 none, 1 snapshot, 2 transaction"},
     PK_FAST("change_count", change_count, "change_count(space, channel) -> int"),
     PK_FAST("wait_change", wait_change, "wait_change(space, channel, seen, timeout) -> int, -1 when the time ran out"),
+    {"scope_install", pk_scope_install, METH_VARARGS, "scope_install(type, works)"},
     {NULL, NULL, 0, NULL},
 };

@@ -352,6 +352,52 @@ if __name__ == '__main__':
     assert d["n"] == 200
 
 
+def test_ctrl_c_leaves_no_scope_open_wherever_it_comes(site: str, script: Script) -> None:
+    done = script(
+        """
+import random, signal, sys
+import parkit
+from parkit import _native, _open
+parkit.set_default_site(sys.argv[1])
+d = parkit.Dict('d', create=True)
+space = _open.space_of(d)
+seed = random.randrange(1 << 32)
+print('seed', seed)
+choice = random.Random(seed)
+
+class Stop(BaseException):
+    pass
+
+def stop(*_):
+    raise Stop
+
+signal.signal(signal.SIGALRM, stop)
+stopped = 0
+for n in range(6000):
+    scope = choice.choice((parkit.transaction, parkit.snapshot, None))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, choice.uniform(1e-6, 3e-5))
+        if scope is None:
+            with d.edit('list', default=[]) as value:
+                value.append(1)
+        else:
+            with scope(d):
+                d['x'] = n
+        for _ in range(50):
+            pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Stop:
+        stopped += 1
+    assert _native.lane.scope(space) == 0, n
+    if len(d.get('list', ())) > 50:
+        del d['list']
+print('stopped', stopped)
+""",
+        site,
+    )
+    assert int(done.stdout.split()[-1]) > 50, "the signals came too late to show anything"
+
+
 def test_ctrl_c_ends_the_wait_for_the_turn(d: Dict[Any, Any]) -> None:
     import signal
     import time

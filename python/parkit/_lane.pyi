@@ -21,6 +21,7 @@ Common to all of it:
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, final
 
+from ._scope import Scope
 from .object import Object
 
 #: A task that a worker took: id, token, attempt, uuid of the asyncable, version of its code, path of the asyncable,
@@ -188,6 +189,15 @@ class dict_iterator(Iterator[Any]):
     def __next__(self) -> Any: ...
 
 # ---- Scopes ----
+
+def scope_install(cls: type[Scope], works: bool, /) -> None:
+    """Put ``__enter__`` and ``__exit__`` in C on a class of scopes; ``parkit/_scope.py`` says what they ask of it.
+
+    They call this copy of the library: in a forked child they must be taken off again before anyone uses them. A
+    ``with`` that was entered in the parent still has them: then they do nothing.
+
+    :param works: the class has ``_parkit_begun`` and ``_parkit_finish``
+    """
 
 def begin(space: int, mode: Literal[0, 1] | int, timeout: float | None, /) -> None:
     """Open a scope on this thread: 0 a snapshot, 1 a transaction.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _classes, _native, errors, site
+from ._scope import Asked, Scope
 from .errors import ObjectNotFoundError, ObjectTypeError, SiteNotFoundError, StaleHandleError
 
 if TYPE_CHECKING:
@@ -85,22 +86,7 @@ def parse_path(path: str | None) -> tuple[str, str]:
     return namespace, name
 
 
-def begin(space: int, mode: int, timeout: float | None) -> None:
-    """Begin a scope of the lane; where an exception is raised, there is no scope.
-
-    Python raises Ctrl-C's after a call has returned, so it must be known by then that the scope was
-    begun: the list is extended in the same call.
-    """
-    begun: list[None] = []
-    try:
-        begun.extend(map(_native.lane.begin, (space,), (mode,), (timeout,)))
-    except BaseException:
-        if begun:
-            _native.lane.end(space, False)
-        raise
-
-
-class writing:
+class writing(Scope):
     """A transaction on a space for parkit's own use: what it waits for, Ctrl-C ends."""
 
     __slots__ = ("_space",)
@@ -108,11 +94,9 @@ class writing:
     def __init__(self, space: int) -> None:
         self._space = space
 
-    def __enter__(self) -> None:
-        begin(self._space, 1, None)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        _native.lane.end(self._space, kind is None)
+    def _parkit_scope(self) -> Asked:
+        self._generation = _native.generation
+        return self._space, 1, None
 
 
 def open_object(
@@ -187,8 +171,12 @@ def _no_object(namespace: str) -> Any:
 
 
 def rebind(obj: Object) -> None:
-    """Open an object again whose handle this copy of the library does not know. Called by the lane."""
+    """Open an object again whose handle this copy of the library does not know, or whose namespace failed.
+
+    Called by the lane, which then runs the operation once more.
+    """
     reference = obj._parkit
+    _spaces.pop((reference.site_uuid, reference.namespace), None)
     opened = find_object(reference.site_uuid, reference.namespace, reference.name)
     if opened.reference.uuid != reference.uuid:
         error = ObjectNotFoundError(

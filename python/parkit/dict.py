@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from . import _native
+from ._dict_edit import MISSING, Edit
 from ._dict_views import ITEMS, KEYS, REVERSE, DictItems, DictKeys, DictValues
 from .object import Object, decode_pickle, encode_key_pickle, encode_pickle
 from .transaction import transaction
@@ -19,7 +19,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
-_MISSING: Any = object()
 
 # Flags of the lane's dict_iter beside REVERSE.
 _LO, _HI, _LO_OPEN, _HI_OPEN = 2, 4, 8, 16
@@ -112,17 +111,16 @@ class Dict(Object, MutableMapping[K, V]):
     def pop(self, key: K, /) -> V: ...
     @overload
     def pop(self, key: K, default: V | D, /) -> V | D: ...
-    def pop(self, key: Any, default: Any = _MISSING, /) -> Any:
+    def pop(self, key: Any, default: Any = MISSING, /) -> Any:
         """Remove ``key`` and return its value; if it is not there, ``default``.
 
         :raises KeyError: it is not there, and no default is given
         """
-        if default is _MISSING:
+        if default is MISSING:
             return _native.lane.dict_pop(self, key)
         return _native.lane.dict_pop(self, key, default)
 
-    @contextmanager
-    def edit(self, key: K, default: V = _MISSING) -> Iterator[V]:
+    def edit(self, key: K, default: V = MISSING) -> Edit[V]:
         """A context manager that gives the value of ``key`` and stores it again if it was changed.
 
         It holds a transaction for as long as it is open: nobody else writes in between, and an exception
@@ -138,18 +136,7 @@ class Dict(Object, MutableMapping[K, V]):
         >>> words['cat']
         [7]
         """
-        with transaction(self):
-            value: V = self.get(key, _MISSING)
-            before = None
-            if value is not _MISSING:
-                before = self._parkit_encoded(value)
-            elif default is not _MISSING:
-                value = default
-            else:
-                raise KeyError(key)
-            yield value
-            if before is None or self._parkit_encoded(value) != before:
-                self[key] = value
+        return Edit(self, key, default)
 
     # ---- The whole ----
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import wraps
-from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from . import _native, _open, site
-from .errors import TransactionError
+from ._scope import Asked, Scope
 from .namespace import Namespace
 from .object import Object
 
@@ -25,21 +23,9 @@ _AT_ONCE = 1e-9
 Target = Object | Namespace | str | None
 
 
-# One time that a scope was entered: the scope, the space, the generation of the library.
-_Entered = tuple["_Scope", int, int]
+class _Scope(Scope):
+    """A scope on a namespace, however that is given."""
 
-
-class _Stack(threading.local):
-    def __init__(self) -> None:
-        self.entered: list[_Entered] = []
-
-
-# What this thread has open, outermost first. The lane has the transactions themselves: this is to
-# know whose they are.
-_stack = _Stack()
-
-
-class _Scope:
     __slots__ = ("_site_uuid", "_target", "_timeout")
 
     _target: Target
@@ -47,7 +33,8 @@ class _Scope:
     _timeout: float | None
     _mode: int
 
-    def __enter__(self: S) -> S:
+    def _parkit_scope(self) -> Asked:
+        self._generation = _native.generation
         target = self._target
         if isinstance(target, Object):
             space = _open.space_of(target)
@@ -55,38 +42,7 @@ class _Scope:
             space = target._parkit_space()
         else:
             space = _open.open_space(site.resolve(self._site_uuid), target or "", create=self._mode == 1)[0]
-        entered, mine = _stack.entered, (self, space, _native.generation)
-        begun: list[None] = []
-        # As _open.begin, which says why it is done so.
-        try:
-            begun.extend(map(_native.lane.begin, (space,), (self._mode,), (self._timeout,)))
-            entered.append(mine)
-            return self
-        except BaseException:
-            if begun:
-                _native.lane.end(space, False)
-            if entered and entered[-1] is mine:
-                del entered[-1]
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered = _stack.entered
-        place = len(entered) - 1
-        while place >= 0 and entered[place][0] is not self:
-            place -= 1
-        if place < 0:
-            raise TransactionError(
-                "end transaction: it was begun in another thread, or was never begun; "
-                "end it in the thread that began it"
-            )
-        _, space, generation = entered.pop(place)
-        if generation != _native.generation:
-            return  # it is the parent's, and does not exist in this forked process
-        if place < len(entered):
-            _end_inner(entered, place, space)
-        _native.lane.end(space, kind is None)
+        return space, self._mode, self._timeout
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """As a decorator: each call of the function has a scope of its own."""
@@ -103,24 +59,6 @@ class _Scope:
         scope = cls.__new__(cls)
         scope._target, scope._site_uuid, scope._timeout = other._target, other._site_uuid, other._timeout
         return scope
-
-
-def _end_inner(entered: list[_Entered], place: int, space: int) -> None:
-    """Refuse to end a scope of the space, which was at a place of the stack, while one inside it is open.
-
-    Generators and coroutines can end scopes out of order. Both the scope and what is inside it are undone.
-    """
-    inner = [scope for scope in entered[place:] if scope[1] == space]
-    if not inner:
-        return
-    for scope in inner:
-        entered.remove(scope)
-        _native.lane.end(space, False)
-    _native.lane.end(space, False)
-    raise TransactionError(
-        "end transaction: another one that was begun inside it is still open; all of them were undone. "
-        "Do not leave a transaction open across a yield or an await"
-    )
 
 
 def _check(target: object) -> None:
