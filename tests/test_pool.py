@@ -345,12 +345,17 @@ def _ticks(pid: int) -> int:
 
 
 def test_the_first_result_is_there_soon(site: str) -> None:
-    """The limit is 250 ms; a busy machine gets more."""
-    times = []
-    for _ in range(5):
+    """The limit is 250 ms, of a function that imports nothing; a busy machine gets several tries."""
+
+    @asyncable
+    def own() -> int:
+        return os.getpid()
+
+    times: list[float] = []
+    for _ in range(8):
         begun = time.perf_counter()
         parkit.enable_tasks()
-        assert asyncable(who)().get(LIMIT) != os.getpid()
+        assert own().get(LIMIT) != os.getpid()
         times.append(time.perf_counter() - begun)
         parkit.disable_tasks()
         if min(times) < 0.25:

@@ -18,6 +18,7 @@ import pytest
 import parkit
 from conftest import kill, processes_of
 from parkit import Dict, asyncable, task, transaction
+from parkit.errors import PoolError
 from parkit.pool import pool_status
 from parkit.task import TaskCrashedError
 
@@ -193,6 +194,43 @@ def test_a_worker_dies_while_there_is_no_monitor(pool: str, tmp_path: Path) -> N
     assert running.status == "running"  # nobody is there to see it
     parkit.enable_tasks()
     assert running.get(LIMIT) == 2
+
+
+def test_a_worker_that_was_starting_when_the_monitor_died_ends(
+    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knew of it when the pool was stopped."""
+    os.mkfifo(tmp_path / "begun")
+    os.mkfifo(tmp_path / "go")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'parkit.daemons.worker' in sys.orig_argv:\n"
+        f"    open({str(tmp_path / 'begun')!r}, 'w').close()\n"
+        f"    open({str(tmp_path / 'go')!r}).close()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    parkit.set_concurrency(1)
+    errors: list[BaseException] = []
+
+    def enable() -> None:
+        try:
+            parkit.enable_tasks()
+        except PoolError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=enable)
+    thread.start()
+    open(tmp_path / "begun").close()
+    kill(pool_status()["monitor"])
+    thread.join(LIMIT)
+    assert len(errors) == 1
+    parkit.disable_tasks()
+    assert len(processes_of(site)) == 1
+    open(tmp_path / "go", "w").close()
+    end = time.monotonic() + LIMIT
+    while processes_of(site):
+        assert time.monotonic() < end, "the worker did not end"
+        os.sched_yield()
 
 
 def test_workers_killed_at_random_lose_nothing(site: str) -> None:

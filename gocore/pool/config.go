@@ -83,7 +83,9 @@ func (c *Config) fill() error {
 	return nil
 }
 
-func (c *Config) monitorLock() string { return filepath.Join(c.RunDir, "monitor.lock") }
+const monitorLockName = "monitor.lock"
+
+func (c *Config) monitorLock() string { return filepath.Join(c.RunDir, monitorLockName) }
 
 func workerLock(runDir string, id uint64) string {
 	return filepath.Join(runDir, "worker-"+strconv.FormatUint(id, 10)+".lock")

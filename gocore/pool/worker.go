@@ -2,6 +2,7 @@ package pool
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 
@@ -18,7 +19,8 @@ var registered struct {
 
 // RegisterWorker makes this process a worker: under the id the monitor gave it,
 // or a new one, with a lock that says it lives until it has died. Calling it
-// again gives the same worker. It must not claim before.
+// again gives the same worker. It must not claim before. errs.Fenced when the
+// monitor that started it has died since: it should end.
 func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
 	registered.Lock()
 	defer registered.Unlock()
@@ -26,7 +28,8 @@ func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
 		return registered.worker, nil
 	}
 	id, err := strconv.ParseUint(os.Getenv(EnvWorkerID), 10, 64)
-	if err != nil || id == 0 {
+	started := err == nil && id != 0
+	if !started {
 		if id, err = s.NewWorker(turn); err != nil {
 			return tasks.Worker{}, err
 		}
@@ -38,6 +41,18 @@ func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
 	lock, err := lockFile(workerLock(runDir, id))
 	if err != nil {
 		return tasks.Worker{}, err
+	}
+	if started {
+		// Until now nobody but that monitor could know of this worker, so
+		// nobody else has stopped it with the others, or will.
+		monitor, alive, err := holder(filepath.Join(runDir, monitorLockName))
+		if err == nil && (!alive || monitor != os.Getppid()) {
+			err = errs.New(errs.Fenced, "register worker", runDir, "the monitor that started it has died; it should end")
+		}
+		if err != nil {
+			lock.release()
+			return tasks.Worker{}, err
+		}
 	}
 	registered.lock = lock
 	registered.worker = tasks.Worker{ID: id, PID: os.Getpid()}
