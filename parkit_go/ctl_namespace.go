@@ -38,6 +38,15 @@ func SpaceOpen(request string) (string, error) {
 		if err != nil {
 			return spaceAnswer{}, err
 		}
+		// One whose flush failed can be had only by opening it again.
+		if _, err := space.Store().Stats(); errs.Has(err, errs.Dead) {
+			if err := s.Release(r.Namespace); err != nil {
+				return spaceAnswer{}, err
+			}
+			if space, err = s.Space(r.Namespace, false); err != nil {
+				return spaceAnswer{}, err
+			}
+		}
 		return spaceAnswer{Space: addSpace(space), Namespace: space.Namespace()}, nil
 	})
 }

@@ -79,11 +79,17 @@ pk_raise(int code, pk_words *words)
             Py_DECREF(error);
         }
     }
+    pk_forget(words);
+    return NULL;
+}
+
+void
+pk_forget(pk_words *words)
+{
     free(words->op);
     free(words->subject);
     free(words->detail);
     *words = (pk_words){NULL, NULL, NULL};
-    return NULL;
 }
 
 PyObject *

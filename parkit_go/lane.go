@@ -53,6 +53,9 @@ func failed(err error, words *C.pk_words) C.int {
 	}
 	words.op, words.subject = C.CString(known.Op), C.CString(known.Subject)
 	words.detail = C.CString(known.Sentence())
+	if known.Code == errs.Dead || known.Code == errs.Stale {
+		return C.PK_STALE // opening it again is what helps
+	}
 	return C.int(known.Code)
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _classes, _native, errors, site
 from ._scope import Asked, Scope
-from .errors import ObjectNotFoundError, ObjectTypeError, SiteNotFoundError, StaleHandleError
+from .errors import ObjectNotFoundError, ObjectTypeError, SiteNotFoundError, StaleHandleError, StorageFailedError
 
 if TYPE_CHECKING:
     from .object import Object
@@ -64,6 +64,25 @@ def open_space(site_uuid: str, namespace: str, *, create: bool = False) -> tuple
     return found
 
 
+def reopen(space: int) -> int:
+    """Open a namespace again whose number is no longer good: its storage failed, or its site was closed."""
+    places = [place for place, found in _spaces.items() if found[0] == space]
+    for place in places:
+        _spaces.pop(place, None)
+    if not places:
+        raise StaleHandleError("use namespace: it was opened in another process, or closed; open it again")
+    return open_space(*places[0])[0]
+
+
+def on_space(site_uuid: str, namespace: str, call: Callable[[int], T]) -> T:
+    """Call something with the number of a namespace; once more if the namespace must be opened again."""
+    space = open_space(site_uuid, namespace)[0]
+    try:
+        return call(space)
+    except (StorageFailedError, StaleHandleError):
+        return call(reopen(space))
+
+
 def with_site(site_uuid: str, call: Callable[[], T]) -> T:
     """Call what needs a site that is open; opens one that only this process knows, not yet the library."""
     try:
@@ -89,14 +108,18 @@ def parse_path(path: str | None) -> tuple[str, str]:
 class writing(Scope):
     """A transaction on a space for parkit's own use: what it waits for, Ctrl-C ends."""
 
-    __slots__ = ("_space",)
+    __slots__ = ("space",)
 
     def __init__(self, space: int) -> None:
-        self._space = space
+        #: Another one than was given, if the namespace had to be opened again.
+        self.space = space
 
     def _parkit_scope(self) -> Asked:
         self._generation = _native.generation
-        return self._space, 1, None
+        return self.space, 1, None
+
+    def _parkit_reopen(self, space: int) -> None:
+        self.space = reopen(space)
 
 
 def open_object(
@@ -119,10 +142,10 @@ def open_object(
         raise ValueError("create=False with bind=False asks for neither; set at least one of them")
     create_only = not name or (create and not bind)
     space, namespace = open_space(site_uuid, namespace, create=create or not name)
-    request = {"space": space, "name": name, "create": False, "bind": True}
+    request = {"name": name, "create": False, "bind": True}
     if on_opened is None and not create_only:
         try:
-            return _opened(cls, site_uuid, namespace, request)
+            return on_space(site_uuid, namespace, lambda space: _opened(cls, site_uuid, namespace, space, request))
         except ObjectNotFoundError:
             if not create:
                 raise
@@ -136,15 +159,15 @@ def open_object(
         metadata=metadata,
         extra=extra,
     )
-    with writing(space):
-        opened = _opened(cls, site_uuid, namespace, request)
+    with writing(space) as scope:
+        opened = _opened(cls, site_uuid, namespace, scope.space, request)
         if on_opened is not None:
             on_opened(opened)
     return opened
 
 
-def _opened(cls: type[Object], site_uuid: str, namespace: str, request: dict[str, Any]) -> Opened:
-    about = json.loads(_native.call(_native.ctl.ObjectOpen, json.dumps(request)))
+def _opened(cls: type[Object], site_uuid: str, namespace: str, space: int, request: dict[str, Any]) -> Opened:
+    about = json.loads(_native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, **request})))
     reference = Reference(site_uuid, namespace, about["name"], about["uuid"])
     if not about["created"] and not _classes.accepts(cls, about["class"], about["bases"]):
         raise ObjectTypeError(
@@ -156,18 +179,16 @@ def _opened(cls: type[Object], site_uuid: str, namespace: str, request: dict[str
 
 def find_object(site_uuid: str, namespace: str, name: str) -> Opened:
     """Open an object of any class; ObjectNotFoundError where there is none."""
-    space, namespace = open_space(site_uuid, namespace)
+    _, namespace = open_space(site_uuid, namespace)
+    if not name:
+        raise ObjectNotFoundError(f"bind object {namespace}/: an object's name is not empty; name one that exists")
     name.encode()
-    about = json.loads(
-        _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))
-        if name
-        else _no_object(namespace)
-    )
+
+    def find(space: int) -> str:
+        return _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))  # type: ignore[no-any-return]
+
+    about = json.loads(on_space(site_uuid, namespace, find))
     return Opened(Reference(site_uuid, namespace, about["name"], about["uuid"]), about["handle"], False, about)
-
-
-def _no_object(namespace: str) -> Any:
-    raise ObjectNotFoundError(f"bind object {namespace}/: an object's name is not empty; name one that exists")
 
 
 def rebind(obj: Object) -> None:
@@ -194,7 +215,7 @@ def control(obj: Object, function: str, request: Callable[[int], Any] = int) -> 
     """
     try:
         return _native.call(getattr(_native.ctl, function), request(obj._handle or 0))
-    except StaleHandleError:
+    except (StaleHandleError, StorageFailedError):
         rebind(obj)
         return _native.call(getattr(_native.ctl, function), request(obj._handle or 0))
 
@@ -225,6 +246,13 @@ def instance(cls: type[Any], reference: Reference, handle: int | None) -> Any:
     return obj
 
 
+def _make_error(code: int, op: str, subject: str, detail: str) -> Exception:
+    error = errors.from_code(code, op, subject, detail)
+    if isinstance(error, StaleHandleError):
+        _spaces.clear()  # some namespace failed, or was closed: the next use opens it again
+    return error
+
+
 def configure(object_type: type[Any]) -> None:
     """Tell the lane of Python's side, now and whenever the library is loaded anew."""
 
@@ -237,7 +265,7 @@ def configure(object_type: type[Any]) -> None:
             _codec.loads,
             _codec.slow_key,
             _codec.slow_value,
-            errors.from_code,
+            _make_error,
             rebind,
             _native.generation,
         )

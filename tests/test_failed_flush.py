@@ -1,0 +1,85 @@
+"""A flush that fails: the operation says so, nothing of it is stored, and what comes after works again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Script
+
+# Fails the flushes of data files with EIO while the file named by FAIL_FLUSHES is there.
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int fails(void)
+{
+    const char *flag = getenv("FAIL_FLUSHES");
+    return flag && access(flag, F_OK) == 0;
+}
+
+int fdatasync(int fd)
+{
+    if (fails()) {
+        errno = EIO;
+        return -1;
+    }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
+"""
+
+SCRIPT = """
+import os, sys
+import parkit
+from parkit.errors import StaleHandleError, StorageIOError
+flag = os.environ['FAIL_FLUSHES']
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict('safe/d', create=True)
+other = parkit.Dict('safe/other', create=True)
+d['before'] = 1
+open(flag, 'w').close()
+for attempt in range(2):
+    try:
+        d['during'] = attempt
+    except StorageIOError as error:
+        assert 'safe' in str(error)
+    else:
+        raise AssertionError('a flush that failed was taken for a success')
+try:
+    with parkit.transaction(d):
+        d['scope'] = 1
+        other['scope'] = 1
+except (StorageIOError, StaleHandleError):
+    pass  # stale: the transaction did not begin, since the namespace had failed by then
+else:
+    raise AssertionError('a flush that failed was taken for a success')
+os.unlink(flag)
+assert dict(d) == {'before': 1}, dict(d)
+d['after'] = 2
+with parkit.transaction(d):
+    other['after'] = 2
+assert dict(d) == {'before': 1, 'after': 2} and dict(other) == {'after': 2}
+assert len(d) == 2 and d.version == 3, (len(d), d.version)  # made, and changed twice
+"""
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> str:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler, "the build needs a C compiler as well"
+    source, library = tmp_path / "shim.c", tmp_path / "shim.so"
+    source.write_text(SHIM)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is the dynamic linker's of Linux")
+def test_after_a_failed_flush_the_namespace_is_opened_again(script: Script, shim: str, tmp_path: Path) -> None:
+    script(SCRIPT, str(tmp_path / "site"), LD_PRELOAD=shim, FAIL_FLUSHES=str(tmp_path / "fail"))
