@@ -67,9 +67,10 @@ void pk_forget(pk_words *words);
         }                                                                      \
     } while (0)
 
-/* Begin a scope on this thread, and end the innermost one of a space; -1 with an
- * exception set. A scope that cannot be committed has ended too. */
-int pk_scope_begin(int64_t space, int mode, int64_t timeout);
+/* Begins a scope on this thread; a code, with words, as of the exported functions. */
+int pk_scope_begin(int64_t space, int mode, int64_t timeout, pk_words *words);
+/* Ends the innermost scope of a space; -1 with an exception set. A scope that
+ * cannot be committed has ended too. */
 int pk_scope_end(int64_t space, int commit);
 PyObject *pk_scope_install(PyObject *module, PyObject *args);
 

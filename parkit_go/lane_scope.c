@@ -57,19 +57,16 @@ space_of(PyObject *id, int64_t *space)
 }
 
 int
-pk_scope_begin(int64_t space, int mode, int64_t timeout)
+pk_scope_begin(int64_t space, int mode, int64_t timeout, pk_words *words)
 {
-    pk_words words = {0};
-    int rc = pkBegin(space, mode, NULL, &words);
+    int rc = pkBegin(space, mode, NULL, words);
     if (rc == PK_AGAIN) {
         pk_wait wait;
         pk_wait_begin(&wait, timeout);
-        rc = pkBegin(space, mode, &wait, &words);
+        rc = pkBegin(space, mode, &wait, words);
         pk_wait_end(&wait);
     }
-    if (rc)
-        pk_raise(rc, &words);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 int
@@ -94,8 +91,12 @@ scope_begin(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs
     if (pk_arity("begin", nargs, 3, 3) < 0 || space_of(args[0], &space) < 0 || pk_timeout(args[2], &timeout) < 0)
         return NULL;
     int mode = PyObject_IsTrue(args[1]);
-    if (mode < 0 || pk_scope_begin(space, mode, timeout) < 0)
+    if (mode < 0)
         return NULL;
+    pk_words words = {0};
+    int rc = pk_scope_begin(space, mode, timeout, &words);
+    if (rc)
+        return pk_raise(rc, &words);
     Py_RETURN_NONE;
 }
 

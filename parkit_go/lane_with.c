@@ -5,24 +5,41 @@
  * first line, and the transaction would stay open. */
 #include "lane_python.h"
 
+/* Begins the scope that self asks for, and notes self as its owner. Returns the
+ * space, or -1 with an exception set. */
 static int64_t
 begin_for(PyObject *self)
 {
-    PyObject *asked = PyObject_CallMethod(self, "_parkit_scope", NULL), *seconds;
-    long long space = -1;
-    int64_t timeout;
-    int mode;
-    if (asked == NULL)
-        return -1;
-    if (!PyArg_ParseTuple(asked, "LiO", &space, &mode, &seconds) || pk_timeout(seconds, &timeout) < 0 ||
-        pk_scope_begin(space, mode, timeout) < 0)
-        space = -1;
-    Py_DECREF(asked);
-    if (space >= 0) {
-        pk_scopes *scopes = pk_this_thread();
-        scopes->items[scopes->n - 1].owner = Py_NewRef(self);
+    for (int again = 0;; again++) {
+        PyObject *asked = PyObject_CallMethod(self, "_parkit_scope", NULL), *seconds;
+        pk_words words = {0};
+        long long space;
+        int64_t timeout;
+        int mode, rc = -1;
+        if (asked == NULL)
+            return -1;
+        if (PyArg_ParseTuple(asked, "LiO", &space, &mode, &seconds) && pk_timeout(seconds, &timeout) == 0) {
+            rc = pk_scope_begin(space, mode, timeout, &words);
+            if (rc == PK_OK) {
+                pk_scopes *scopes = pk_this_thread();
+                scopes->items[scopes->n - 1].owner = Py_NewRef(self);
+            }
+        }
+        Py_DECREF(asked);
+        if (rc == PK_OK)
+            return space;
+        if (rc != PK_STALE || again) {
+            if (rc > 0)
+                pk_raise(rc, &words);
+            return -1;
+        }
+        /* Its storage failed, or was closed: once, to open it again. */
+        pk_forget(&words);
+        PyObject *done = PyObject_CallMethod(self, "_parkit_reopen", "L", space);
+        if (done == NULL)
+            return -1;
+        Py_DECREF(done);
     }
-    return space;
 }
 
 /* The place of the innermost scope that self entered on this thread, or -1. */

@@ -69,6 +69,40 @@ assert dict(d) == {'before': 1, 'after': 2} and dict(other) == {'after': 2}
 assert len(d) == 2 and d.version == 3, (len(d), d.version)  # made, and changed twice
 """
 
+EVERY_USE = """
+import os, sys
+import parkit
+from parkit.errors import StorageIOError
+flag = os.environ['FAIL_FLUSHES']
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict('safe/d', create=True)
+place = parkit.Namespace('safe')
+
+def fail():
+    open(flag, 'w').close()
+    try:
+        d['x'] = 1
+    except StorageIOError:
+        os.unlink(flag)
+    else:
+        raise AssertionError('a flush that failed was taken for a success')
+
+def scope(opened):
+    with opened:
+        pass
+
+for use in (
+    lambda: list(place.names()), lambda: place['d'], lambda: place.maxsize, lambda: list(parkit.directories()),
+    lambda: parkit.Dict('safe/d'), lambda: parkit.Dict('safe/e', create=True), lambda: parkit.Dict('safe/f', create=True),
+    lambda: d.metadata, lambda: setattr(d, 'metadata', {}), lambda: setattr(d, 'x', 1), lambda: d.attributes,
+    lambda: scope(parkit.transaction('safe')), lambda: scope(parkit.snapshot(place)), lambda: scope(d.edit('q', [])),
+    lambda: d.version, lambda: d.exists, lambda: len(d), lambda: list(d), lambda: d.update(a=1),
+    lambda: parkit.wait(d, lambda: True), lambda: place.__delitem__('e'), lambda: d.drop(),
+):
+    fail()
+    use()
+"""
+
 
 @pytest.fixture
 def shim(tmp_path: Path) -> str:
@@ -83,3 +117,8 @@ def shim(tmp_path: Path) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is the dynamic linker's of Linux")
 def test_after_a_failed_flush_the_namespace_is_opened_again(script: Script, shim: str, tmp_path: Path) -> None:
     script(SCRIPT, str(tmp_path / "site"), LD_PRELOAD=shim, FAIL_FLUSHES=str(tmp_path / "fail"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is the dynamic linker's of Linux")
+def test_whatever_comes_after_a_failed_flush_works(script: Script, shim: str, tmp_path: Path) -> None:
+    script(EVERY_USE, str(tmp_path / "site"), LD_PRELOAD=shim, FAIL_FLUSHES=str(tmp_path / "fail"))

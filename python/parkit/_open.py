@@ -141,7 +141,7 @@ def open_object(
     if not (create or bind):
         raise ValueError("create=False with bind=False asks for neither; set at least one of them")
     create_only = not name or (create and not bind)
-    space, namespace = open_space(site_uuid, namespace, create=create or not name)
+    _, namespace = open_space(site_uuid, namespace, create=create or not name)
     request = {"name": name, "create": False, "bind": True}
     if on_opened is None and not create_only:
         try:
@@ -159,7 +159,7 @@ def open_object(
         metadata=metadata,
         extra=extra,
     )
-    with writing(space) as scope:
+    with writing(open_space(site_uuid, namespace)[0]) as scope:
         opened = _opened(cls, site_uuid, namespace, scope.space, request)
         if on_opened is not None:
             on_opened(opened)
@@ -185,7 +185,7 @@ def find_object(site_uuid: str, namespace: str, name: str) -> Opened:
     name.encode()
 
     def find(space: int) -> str:
-        return _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))  # type: ignore[no-any-return]
+        return _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))
 
     about = json.loads(on_space(site_uuid, namespace, find))
     return Opened(Reference(site_uuid, namespace, about["name"], about["uuid"]), about["handle"], False, about)

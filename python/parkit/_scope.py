@@ -4,7 +4,8 @@ The library puts methods of its own in the place of ``__enter__`` and ``__exit__
 says why); those below are for the time before it is loaded, and for a forked child until it has loaded
 its own. The library keeps which scopes a thread has open, and asks these methods:
 
-- ``_parkit_scope()`` for the space, the mode (0 snapshot, 1 transaction) and the timeout, before it begins;
+- ``_parkit_scope()`` for the space, the mode (0 snapshot, 1 transaction) and the timeout, before it begins, and
+  once more after ``_parkit_reopen(space)`` if the space is no longer good;
 - of a scope that works inside, ``_parkit_begun()`` for what ``as`` gets, and ``_parkit_finish()`` before it
   commits; what they raise undoes the scope;
 - ``_parkit_lost()`` where this thread has not entered the scope, ``_parkit_disordered()`` where one that was
@@ -36,6 +37,11 @@ class Scope:
 
     def _parkit_scope(self) -> Asked:
         raise NotImplementedError
+
+    def _parkit_reopen(self, space: int) -> None:
+        from . import _open
+
+        _open.reopen(space)
 
     def _parkit_lost(self) -> None:
         if getattr(self, "_generation", _native.generation) != _native.generation:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from . import _classes, _native, _open, site
@@ -89,7 +90,7 @@ class Namespace:
 
     @maxsize.setter
     def maxsize(self, value: int) -> None:
-        _native.call(_native.ctl.SpaceSetMaxSize, self._parkit_space(), int(value))
+        self._ask(lambda space: _native.call(_native.ctl.SpaceSetMaxSize, space, int(value)))
 
     # ---- One object ----
 
@@ -162,12 +163,16 @@ class Namespace:
     def _pages(self, function: str, name_of: Any) -> Iterator[Any]:
         after = ""
         while True:
-            request = {"space": self._parkit_space(), "after": after, "limit": _BATCH}
-            page = json.loads(_native.call(getattr(_native.ctl, function), json.dumps(request)))
+            page = json.loads(self._ask(partial(self._page, function, after)))
             yield from page
             if len(page) < _BATCH:
                 return
             after = name_of(page[-1])
+
+    def _page(self, function: str, after: str, space: int) -> str:
+        request = json.dumps({"space": space, "after": after, "limit": _BATCH})
+        page: str = _native.call(getattr(_native.ctl, function), request)
+        return page
 
     def _hides(self, name: str) -> bool:
         return not self._include_hidden and hidden(name)
@@ -183,8 +188,11 @@ class Namespace:
         return _open.open_space(self._site_uuid, self._path)[0]
 
     def _stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = json.loads(_native.call(_native.ctl.SpaceStats, self._parkit_space()))
+        stats: dict[str, Any] = json.loads(self._ask(lambda space: _native.call(_native.ctl.SpaceStats, space)))
         return stats
+
+    def _ask(self, call: Callable[[int], Any]) -> Any:
+        return _open.on_space(self._site_uuid, self._path, call)
 
     # ---- Python's own ----
 
