@@ -93,7 +93,7 @@ def scope(opened):
 
 for use in (
     lambda: list(place.names()), lambda: place['d'], lambda: place.maxsize, lambda: list(parkit.directories()),
-    lambda: parkit.Dict('safe/d'), lambda: parkit.Dict('safe/e', create=True), lambda: parkit.Dict('safe/f', create=True),
+    lambda: parkit.Dict('safe/d'), lambda: parkit.Dict('safe/e', create=True), lambda: parkit.Dict('safe/f', create=1),
     lambda: d.metadata, lambda: setattr(d, 'metadata', {}), lambda: setattr(d, 'x', 1), lambda: d.attributes,
     lambda: scope(parkit.transaction('safe')), lambda: scope(parkit.snapshot(place)), lambda: scope(d.edit('q', [])),
     lambda: d.version, lambda: d.exists, lambda: len(d), lambda: list(d), lambda: d.update(a=1),
