@@ -49,6 +49,12 @@ def test_creating_binds_what_is_there(kind: Any) -> None:
     assert kind("a", create=True) == first == kind("a")
 
 
+def test_flags_may_be_anything_that_is_true_or_false(kind: Any, tmp_path: Any) -> None:
+    parkit.import_site(tmp_path / "other", create=1, memory="yes")  # type: ignore[arg-type]
+    assert kind("a", create=1, bind=[1]) == kind("a", create=None, bind="yes")
+    assert parkit.Namespace("b", create="yes", include_hidden=1).path == "b"  # type: ignore[arg-type]
+
+
 def test_creating_only(kind: Any) -> None:
     kind("a", create=True, bind=False)
     with pytest.raises(parkit.ObjectExistsError, match="default/a"):

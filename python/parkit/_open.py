@@ -57,7 +57,7 @@ def open_space(site_uuid: str, namespace: str, *, create: bool = False) -> tuple
     if found is not None:
         return found
     namespace.encode()  # what cannot be UTF-8 would reach the core as something else
-    request = json.dumps({"site": site_uuid, "namespace": namespace, "create": create})
+    request = json.dumps({"site": site_uuid, "namespace": namespace, "create": bool(create)})
     answer = json.loads(with_site(site_uuid, lambda: _native.call(_native.ctl.SpaceOpen, request)))
     found = answer["space"], answer["namespace"]
     _spaces[site_uuid, namespace] = _spaces[site_uuid, found[1]] = found
@@ -150,8 +150,8 @@ def open_object(
             if not create:
                 raise
     request.update(
-        create=create or not name,
-        bind=bind,
+        create=bool(create or not name),
+        bind=bool(bind),
         kind=cls._parkit_kind,
         **{"class": _classes.name_of(cls)},
         bases=_classes.base_names(cls),

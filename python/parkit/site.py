@@ -118,7 +118,7 @@ def open_site(path: AnyPath, *, create: bool = False, memory: bool = False) -> s
     if not isinstance(place, str):
         raise TypeError(f"the path of a site is a str or os.PathLike of one, not {type(place).__name__}")
     place.encode()  # what cannot be UTF-8 would reach the core as something else
-    request = {"path": place, "create": create, "memory": memory, "environment": settings()}
+    request = {"path": place, "create": bool(create), "memory": bool(memory), "environment": settings()}
     answer: dict[str, Any] = json.loads(_native.call(_native.ctl.SiteOpen, json.dumps(request)))
     uuid: str = answer["uuid"]
     _paths[uuid] = answer["path"]
