@@ -70,6 +70,7 @@ def test_five_minutes(run: Any, tmp_path: Path) -> None:
         "ZeroDivisionError('division by zero')"
         in shows["print(failed.status, repr(failed.error), failed.error.__cause__)"]
     )
+    assert "return 1 / x" in shows["print(failed.status, repr(failed.error), failed.error.__cause__)"]
     assert re.search(r"attempt 2 in process \d+", shows["survivor"])
     assert shows["disable_tasks()"] == "True"
     letters = [cell for cell in notebook.cells if cell.source.endswith("\nletters")]

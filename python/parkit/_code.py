@@ -95,9 +95,20 @@ def capture(function: Function, *, by_reference: bool, what: str) -> Code:
         module = sys.modules[function.__module__]
         source = {"module": function.__module__, "name": function.__qualname__, "digest": _source_digest(module)}
     else:
-        source = {"value": _tasks.by_value(function, what)}
+        source = {"value": _tasks.by_value(function, what), "text": _text(function)}
     data = pickle.dumps({**source, "path": import_path(), "cwd": _working_directory()}, 5)
     return Code(data, digest(data))
+
+
+def _text(function: Function) -> tuple[str, str] | None:
+    """The name and the text of a source that is no file, a notebook's cell: for tracebacks in workers."""
+    import linecache
+
+    name = getattr(getattr(function, "__code__", None), "co_filename", None)
+    if not isinstance(name, str) or os.path.exists(name):
+        return None
+    text = "".join(linecache.getlines(name))
+    return (name, text) if 0 < len(text) <= _SMALL else None
 
 
 def import_path() -> list[str]:
@@ -237,6 +248,8 @@ def load(data: bytes) -> Loaded:
     code: dict[str, Any] = pickle.loads(data)
     use_path(code["path"])
     if "value" in code:
+        if code["text"] is not None:
+            _know_text(*code["text"])
         return Loaded(pickle.loads(code["value"]), code["cwd"])
     module = _import(code["module"], code["digest"])
     whole = _find(module, code["name"])
@@ -249,6 +262,13 @@ def load(data: bytes) -> Loaded:
         if hasattr(type(thing), "_parkit_kind"):
             whole = thing.__wrapped__
     return Loaded(whole, code["cwd"])
+
+
+def _know_text(name: str, text: str) -> None:
+    import linecache
+
+    # Without a time it is kept when linecache looks for changed files.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
 
 
 def use_path(path: list[str]) -> None:
