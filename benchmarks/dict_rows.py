@@ -99,7 +99,7 @@ def memory(folder: Path, counts: Counts, say: Callable[[str], None]) -> Section:
         for kind in MAPPINGS:
             try:
                 opened[kind.name] = {use: kind(folder / f"{_plain(kind)}-{use}") for use in USES}
-            except ImportError as error:
+            except ModuleNotFoundError as error:
                 section.missing(kind.name, f"{error.name} is not installed")
         for mappings in opened.values():
             mappings["scalars"].update(keys.scalars)
@@ -148,7 +148,7 @@ def durable(folder: Path, counts: Counts, say: Callable[[str], None]) -> Section
                 continue
             try:
                 opened[kind.name] = kind(folder / f"{_plain(kind)}-durable", durable=True)
-            except ImportError as error:
+            except ModuleNotFoundError as error:
                 section.missing(kind.name, f"{error.name} is not installed")
         for mapping in opened.values():
             mapping.update(keys.scalars)

@@ -167,7 +167,7 @@ def _size(size: int) -> str:
 def _installed(section: Section) -> list[type[Mapping]]:
     try:
         import lmdb  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         section.missing(Lmdb.name, "lmdb is not installed")
         return [kind for kind in KINDS if kind is not Lmdb]
     return KINDS

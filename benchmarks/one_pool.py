@@ -210,7 +210,7 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         try:
             answer: dict[str, Any] = dict(measure(name, folder, *map(int, counts)))
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             answer = {"missing": f"{error.name} is not installed"}
     print(json.dumps(answer))
 
