@@ -36,10 +36,10 @@ test-go: build
 	$(NATIVE) run go test -race ./gocore/...
 
 test-python: build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --basetemp build/pytest
 
 test-long: lint test-go
-	$(BIN)/python -m pytest -m "long or not long" --timeout 1800
+	$(BIN)/python -m pytest --basetemp build/pytest -m "long or not long" --timeout 1800
 
 bench: build
 	$(PIP) install --quiet -r requirements-bench.txt
