@@ -115,6 +115,40 @@ class TestEnable:
         parkit.disable_tasks()
         assert processes_of(site) == []
 
+    def test_ctrl_c_ends_the_wait_and_the_pool_goes_on_starting(
+        self, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(tmp_path / "go")
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import sys\nif 'parkit.daemons.worker' in sys.orig_argv: open({str(tmp_path / 'go')!r}).close()\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        parkit.set_concurrency(1)
+        _interrupted(parkit.enable_tasks)
+        open(tmp_path / "go", "w").close()
+        assert asyncable(who)().get(LIMIT) != os.getpid()
+        parkit.disable_tasks()
+        assert processes_of(site) == []
+
+
+def _interrupted(call: Any) -> None:
+    """Call what does not end by itself, and see that Ctrl-C ends it within 100 ms."""
+    sent = 0.0
+
+    def interrupt() -> None:
+        nonlocal sent
+        threading.Event().wait(0.3)
+        sent = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    took = time.monotonic() - sent
+    thread.join()
+    assert took < 0.1
+
 
 class TestDisable:
     def test_nothing_to_end(self, site: str) -> None:
@@ -148,6 +182,21 @@ class TestDisable:
         assert task.get(0) == "in peace"
         assert processes_of(pool) == []
         assert {task.status for task in waiting} <= {"submitted", "failed"}
+
+    def test_ctrl_c_ends_the_wait_for_the_grace(self, pool: str, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "begun")
+
+        @asyncable
+        def held(begun: str) -> None:
+            open(begun, "w").close()
+            signal.pause()
+
+        task = held(str(tmp_path / "begun"))
+        open(tmp_path / "begun").close()
+        _interrupted(lambda: parkit.disable_tasks(grace=LIMIT))
+        assert task.running
+        parkit.disable_tasks()
+        assert task.status == "crashed"
 
     def test_without_a_grace_it_is_ended(self, pool: str, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "begun")
@@ -329,6 +378,21 @@ class TestWorkers:
         pids = {task.get(LIMIT) for task in made}
         assert pids <= {task.pid for task in made}
         assert {task.attempts for task in made} == {1}
+
+    def test_a_fork_that_fails_says_so_in_the_log_only(self, pool: str) -> None:
+        @asyncable
+        def fork(code: int) -> int:
+            pid = os.fork()
+            if pid == 0:
+                if code:
+                    sys.exit(code)
+                raise ValueError("of the child")
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        assert fork(5).get(LIMIT) == 5
+        assert fork(0).get(LIMIT) == 1
+        logs = "".join(path.read_text() for path in Path(pool, "log").glob("worker-*.log"))
+        assert "ValueError: of the child" in logs
 
     def test_an_idle_pool_does_nothing(self, pool: str) -> None:
         asyncable(who)().get(LIMIT)

@@ -353,6 +353,26 @@ class TestCancel:
         assert mine.wait(LIMIT).status == "cancelled"
         assert left.exists()
 
+    def test_a_function_that_will_not_end_keeps_its_result(self, pool: str, tmp_path: Path) -> None:
+        """SIGTERM from outside, not a cancel: the task is done, so it is recorded."""
+        os.mkfifo(tmp_path / "begun")
+
+        @asyncable
+        def f(begun: str) -> str:
+            try:
+                with open(begun, "w") as told:
+                    told.write("begun")
+                signal.pause()
+            except SystemExit:
+                return "done all the same"
+            return ""
+
+        mine = f(str(tmp_path / "begun"))
+        (tmp_path / "begun").read_text()
+        assert mine.pid is not None
+        kill(mine.pid, signal.SIGTERM)
+        assert mine.get(LIMIT) == "done all the same"
+
     def test_one_that_has_ended_stays_what_it_is(self, pool: str) -> None:
         @asyncable
         def f() -> int:

@@ -36,6 +36,8 @@ class Worker:
         # Whether SIGTERM may end what runs now: it is the user's function, not this loop.
         self.interruptible = False
         self.stopping = False
+        # What SIGTERM raises in that function, to be told from what the function raises.
+        self.end = SystemExit(128 + signal.SIGTERM)
 
     def run(self) -> None:
         """Run tasks until the pool wants no more of this worker."""
@@ -76,11 +78,13 @@ class Worker:
             finished = True
         except BaseException as error:
             self.interruptible = False
-            if _native.generation != generation or self.stopping:
+            if _native.generation != generation:
+                _end_child(error)
+            if error is self.end:
                 raise
             outcome, finished = dump_error(error, _describe(error)), False
         if _native.generation != generation:
-            os._exit(0)  # a process that the task forked, and that came out of the function as well
+            _end_child(None)
         _tasks.current = None
         return finished, outcome, final
 
@@ -107,7 +111,24 @@ class Worker:
         _native.lane.worker_stop()
         if self.interruptible:
             self.interruptible = False
-            raise SystemExit(128 + signal.SIGTERM)
+            raise self.end
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """End a process that the task forked and that came out of the function as well: it is no worker."""
+    code: Any = 0
+    if isinstance(error, SystemExit):
+        code = error.code or 0
+    elif error is not None:
+        sys.stderr.write(_describe(error))
+        code = 1
+    _leave(code)
+
+
+def _leave(code: Any) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 def _await(coroutine: Any) -> Any:
@@ -151,9 +172,7 @@ def main(path: str) -> NoReturn:
     # A thread that a task has left behind does not keep the process alive; what it registered
     # to be done at the end is done.
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 1)
+    _leave(code)
 
 
 if __name__ == "__main__":
