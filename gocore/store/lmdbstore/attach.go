@@ -110,7 +110,7 @@ func (s *Space) attach(root, boot string, create bool) error {
 	}
 	s.page.created = 1
 	atomic.StoreUint64(s.published, uint64(C.pk_last_commit(s.raw)))
-	if err := s.lockAs(unix.F_RDLCK); err != nil {
+	if err := s.lockAs(unix.F_RDLCK, presence); err != nil {
 		return ioFailure(op, s.name, err)
 	}
 	return nil
@@ -129,12 +129,19 @@ func (s *Space) openPage(create bool) error {
 	return ioFailure("open namespace", s.name, err)
 }
 
-// lockAs takes or changes this process's lock on the page's file, without
-// waiting. It is a lock of the open file, since changing its kind must never
-// let go of it in between, as flock does.
-func (s *Space) lockAs(kind int16) error {
+// The bytes of the page's file that locks are on: one for having the
+// namespace open, one for changing the size of a memory namespace's file.
+const (
+	presence = iota
+	fileSize
+)
+
+// lockAs takes, changes or drops this process's lock on a byte of the page's
+// file, without waiting. It is a lock of the open file, since changing its
+// kind must never let go of it in between, as flock does.
+func (s *Space) lockAs(kind int16, what int64) error {
 	for {
-		lock := unix.Flock_t{Type: kind, Whence: io.SeekStart, Len: 1}
+		lock := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: what, Len: 1}
 		err := unix.FcntlFlock(s.pageFile.Fd(), unix.F_OFD_SETLK, &lock)
 		if !errors.Is(err, unix.EINTR) {
 			return err
@@ -142,17 +149,49 @@ func (s *Space) lockAs(kind int16) error {
 	}
 }
 
+// heldByOther reports whether that is why a lock was not to be had.
+func heldByOther(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES)
+}
+
+// whileSized runs fn while no other process changes the size of the file. In a
+// memory namespace LMDB gives the file the size of each map that it makes. It
+// must never become shorter than the map of a process: a store beyond its end
+// is a SIGBUS.
+func (s *Space) whileSized(fn func() error) error {
+	if !s.memory {
+		return fn()
+	}
+	for begin := time.Now(); ; time.Sleep(attachStep) {
+		err := s.lockAs(unix.F_WRLCK, fileSize)
+		if err == nil {
+			break
+		}
+		if !heldByOther(err) {
+			return ioFailure("resize", s.name, err)
+		}
+		if time.Since(begin) > attachTimeout {
+			return errs.Newf(errs.LockTimeout, "resize", s.name, "another process has been changing its size for %v (a stopped process?); see who holds %s", attachTimeout, s.pageFile.Name())
+		}
+	}
+	err := fn()
+	if unlocked := s.lockAs(unix.F_UNLCK, fileSize); err == nil {
+		err = ioFailure("resize", s.name, unlocked)
+	}
+	return err
+}
+
 // lockPage takes the page's file exclusively, which only the one process that
 // has the namespace open can, or else shares it.
 func (s *Space) lockPage() (alone bool, err error) {
 	for begin := time.Now(); ; time.Sleep(attachStep) {
-		if err = s.lockAs(unix.F_WRLCK); err == nil {
+		if err = s.lockAs(unix.F_WRLCK, presence); err == nil {
 			return true, nil
 		}
-		if err = s.lockAs(unix.F_RDLCK); err == nil {
+		if err = s.lockAs(unix.F_RDLCK, presence); err == nil {
 			return false, nil
 		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		if !heldByOther(err) {
 			return false, ioFailure("open namespace", s.name, err)
 		}
 		if time.Since(begin) > attachTimeout {
@@ -273,33 +312,38 @@ func (s *Space) lockTable() error {
 // than asked for where the process may not have so much.
 func (s *Space) openEnv(alone bool) error {
 	size := uint64(s.profile.MapSize)
-	if recorded := atomic.LoadUint64(s.recorded); !alone || !s.memory {
-		size = max(size, recorded)
-	}
 	for resized := 0; ; {
-		if s.memory {
-			// LMDB gives the file the size of the map. It must not become
-			// shorter than another process's map is.
-			atomic.StoreUint64(s.recorded, size)
-		}
-		err := s.openWith(int64(size))
+		err := s.whileSized(func() error {
+			if recorded := atomic.LoadUint64(s.recorded); !alone || !s.memory {
+				size = max(size, recorded)
+			}
+			if s.memory {
+				atomic.StoreUint64(s.recorded, size) // before the map is made
+			}
+			err := s.openWith(int64(size))
+			if err == nil {
+				atomic.StoreUint64(s.recorded, max(atomic.LoadUint64(s.recorded), s.mapSize()))
+			}
+			return err
+		})
 		if err == nil {
 			break
 		}
-		s.readers.drop()
-		_ = s.env.Close() // or was never opened
-		s.env = nil
+		if s.env != nil {
+			s.readers.drop()
+			_ = s.env.Close() // or was never opened
+			s.env = nil
+		}
 		switch {
 		case lmdb.IsErrno(err, lmdb.MapResized) && resized < 3: // between two looks of LMDB's
 			resized++
-			size = max(2*size, atomic.LoadUint64(s.recorded))
+			size *= 2
 		case noAddressSpace(err) && size/2 >= minMapSize && (alone || !s.memory):
 			size /= 2
 		default:
 			return s.openFailure(err)
 		}
 	}
-	atomic.StoreUint64(s.recorded, max(atomic.LoadUint64(s.recorded), s.mapSize()))
 	switch {
 	case !alone:
 		return nil
@@ -349,6 +393,11 @@ func (s *Space) openWith(size int64) error {
 		return err
 	}
 	s.pageSize = uint64(stat.PSize)
+	info, err := env.Info()
+	if err != nil {
+		return err
+	}
+	s.readers.most = min(maxIdle, max(int(info.MaxReaders)/idleShare, 1))
 	return s.readMapSize()
 }
 

@@ -68,6 +68,12 @@ const (
 const (
 	busy   = C.PK_BUSY
 	pinned = C.PK_PINNED
+
+	beforeCommit  = C.PK_BEFORE_COMMIT
+	beforePublish = C.PK_BEFORE_PUBLISH
+	beforeUnlock  = C.PK_BEFORE_UNLOCK
+	beforeWake    = C.PK_BEFORE_WAKE
+	inLine        = C.PK_IN_LINE
 )
 
 // envOffset is where an lmdb.Env keeps its MDB_env; lmdb-go has no call that
@@ -202,3 +208,8 @@ func gobytes(p unsafe.Pointer, n C.size_t) []byte {
 	}
 	return unsafe.Slice((*byte)(p), int(n))
 }
+
+// dieAt and cannotAllocate are for tests, which cannot use cgo themselves.
+func dieAt(point int) { C.pk_die_at = C.int(point) }
+
+func cannotAllocate(cannot bool) { C.pk_cannot_allocate = cbool(cannot) }

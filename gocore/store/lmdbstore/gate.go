@@ -232,7 +232,7 @@ func callAgain(guests []*waiter) {
 // runGuest runs another's update in t, and undoes it if it fails.
 func (s *Space) runGuest(t *Txn, g *waiter) {
 	t.undo.Mark()
-	t.refused = false
+	t.refused, t.ranOut = false, false
 	ok := false
 	defer func() {
 		if !ok {
@@ -241,7 +241,8 @@ func (s *Space) runGuest(t *Txn, g *waiter) {
 			g.alone = true
 		}
 		// What did not fit into the company may fit without.
-		g.alone = g.alone || t.refused || t.broken != nil
+		g.alone = g.alone || t.refused || t.ranOut || t.broken != nil
+		t.ranOut = false
 		undo := g.alone || g.err != nil
 		for ; t.depth > 0; t.depth-- { // savepoints that it left open
 			if err := t.undo.Release(); err != nil {

@@ -6,7 +6,6 @@ package lmdbstore
 import "C"
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,9 +115,8 @@ func (s *Space) SetMaxSize(bytes int64) error {
 		}
 		return s.whileAlone(op, func() error {
 			atomic.StoreUint64(s.allocated, min(size, atomic.LoadUint64(s.allocated)))
-			err := s.remap(op, size)
-			atomic.StoreUint64(s.recorded, s.mapSize())
-			return err
+			atomic.StoreUint64(s.recorded, size)
+			return s.remap(op, size)
 		})
 	})
 }
@@ -126,13 +124,16 @@ func (s *Space) SetMaxSize(bytes int64) error {
 // whileAlone runs fn while no other process has the namespace open, nor opens
 // it; errs.WouldBlock when one has.
 func (s *Space) whileAlone(op string, fn func() error) error {
-	err := s.lockAs(unix.F_WRLCK)
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+	err := s.lockAs(unix.F_WRLCK, presence)
+	if heldByOther(err) {
 		return errs.New(errs.WouldBlock, op, s.name, "other processes have it open; try again when they are done")
 	}
 	if err != nil {
 		return ioFailure(op, s.name, err)
 	}
 	err = fn()
-	return errors.Join(err, ioFailure(op, s.name, s.lockAs(unix.F_RDLCK)))
+	if shared := s.lockAs(unix.F_RDLCK, presence); err == nil {
+		err = ioFailure(op, s.name, shared)
+	}
+	return err
 }

@@ -13,13 +13,15 @@ import (
 	"parkit/gocore/store"
 )
 
+// remapPatience bounds the wait for this process's transactions to end when
+// the map has to change under them.
+var remapPatience = 2 * time.Second
+
+// maxIdle is how many ended read transactions are kept, where that is not
+// more than idleShare of all slots: others need some, too.
 const (
-	// remapPatience bounds the wait for this process's transactions to end
-	// when the map has to change under them.
-	remapPatience = 2 * time.Second
-	// maxIdle is how many ended read transactions are kept. Each has a reader
-	// slot, which other processes may need.
-	maxIdle = 64
+	maxIdle   = 64
+	idleShare = 8
 )
 
 // readers counts the transactions that use the map, and keeps read
@@ -28,6 +30,7 @@ const (
 type readers struct {
 	mu     sync.Mutex
 	idle   []*C.MDB_txn
+	most   int // of idle
 	active int
 	// remapping keeps new transactions out while the map changes.
 	remapping bool
@@ -76,7 +79,7 @@ func (s *Space) enter(read bool) (txn *C.MDB_txn, err error) {
 // kept for the next reader.
 func (r *readers) leave(txn *C.MDB_txn) {
 	r.mu.Lock()
-	if txn != nil && len(r.idle) >= maxIdle {
+	if txn != nil && len(r.idle) >= r.most {
 		// While it still counts: the environment must stay until it is gone.
 		r.mu.Unlock()
 		C.pk_abort(txn)

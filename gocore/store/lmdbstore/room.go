@@ -34,6 +34,10 @@ var (
 
 func headroom(mapSize uint64) uint64 { return min(max(mapSize/4, minHeadroom), maxHeadroom) }
 
+// keptBack is what writes leave of the headroom, so that deletions, undoing and
+// the commit have room where the map cannot grow.
+func keptBack(mapSize uint64) uint64 { return headroom(mapSize) / 4 }
+
 func fits(used, size uint64) bool { return used+headroom(size) <= size }
 
 // roomy reports whether a transaction that begins at page next has the
@@ -79,8 +83,9 @@ func (s *Space) adopt(p *patience) error {
 	return s.remap("resize", size)
 }
 
-// remap gives the map another size. The caller has made sure that no
-// transaction of this process is alive.
+// remap gives the map another size; a memory namespace's at least that which
+// another process has. The caller has made sure that no transaction of this
+// process is alive.
 func (s *Space) remap(op string, size uint64) error {
 	size = (size + s.pageSize - 1) / s.pageSize * s.pageSize
 	if size > s.mapSize() {
@@ -92,22 +97,21 @@ func (s *Space) remap(op string, size uint64) error {
 		}
 		_ = unix.Munmap(trial)
 	}
-	if s.memory && size > atomic.LoadUint64(s.recorded) {
-		// Before LMDB, which gives the file this size: see openEnv.
-		if rc := syscall.Errno(C.pk_extend(C.int(s.dataFile.Fd()), C.int64_t(size))); rc != 0 {
-			return ioFailure(op, s.name, rc)
+	return s.whileSized(func() error {
+		if s.memory {
+			size = max(size, atomic.LoadUint64(s.recorded))
+			// Before LMDB does, which without it were left with no map.
+			if rc := syscall.Errno(C.pk_extend(C.int(s.dataFile.Fd()), C.int64_t(size))); rc != 0 {
+				return ioFailure(op, s.name, rc)
+			}
 		}
-	}
-	if s.memory {
-		atomic.StoreUint64(s.recorded, max(size, atomic.LoadUint64(s.recorded)))
-	} else {
 		atomic.StoreUint64(s.recorded, size)
-	}
-	if err := s.env.SetMapSize(int64(size)); err != nil {
-		s.dead.Store(true) // it has no map any more
-		return s.openFailure(err)
-	}
-	return s.readMapSize()
+		if err := s.env.SetMapSize(int64(size)); err != nil {
+			s.dead.Store(true) // it has no map any more
+			return s.openFailure(err)
+		}
+		return s.readMapSize()
+	})
 }
 
 // mapSize is the size of the map in this process.

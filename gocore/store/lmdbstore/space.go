@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/PowerDNS/lmdb-go/lmdb"
+	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/store"
@@ -109,6 +110,10 @@ func (s *Space) detach() {
 		s.readers.drop()
 		_ = s.env.Close() // reports only that it was closed before
 		s.env = nil
+	}
+	if s.pageFile != nil {
+		// The mapping would keep it with the file.
+		_ = s.lockAs(unix.F_UNLCK, presence) // fails only on a bad descriptor
 	}
 	for _, file := range []**os.File{&s.dataFile, &s.pageFile, &s.dirFile} {
 		if *file != nil {

@@ -132,24 +132,6 @@ func (t *Txn) GetMany(keys, values [][]byte) error {
 	return nil
 }
 
-// record keeps what a write is about to replace, while a savepoint is open.
-func (t *Txn) record(key []byte) error {
-	if !t.undo.Needs(key) {
-		return nil
-	}
-	old, err := t.Get(key)
-	if err != nil && err != store.ErrNotFound {
-		return err
-	}
-	if t.sharing {
-		if err := t.charge(len(key) + len(old)); err != nil {
-			return err
-		}
-	}
-	t.undo.Record(key, old, err == nil)
-	return nil
-}
-
 func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool, error) {
 	if err := t.writable(key); err != nil {
 		return nil, false, err
@@ -169,6 +151,11 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 		if err := t.s.blocksFor(t.next, uint64(n), putPages); err != nil {
 			return nil, false, err
 		}
+	}
+	// Refused before LMDB, which would give the whole transaction up.
+	if end, size := t.next*t.s.pageSize+uint64(n), t.s.mapSize(); end+keptBack(size) > size {
+		t.lacks(end + uint64(n))
+		return nil, false, t.s.failure("write", mdbMapFull)
 	}
 	kp, kn := cbytes(key)
 	vp, _ := cbytes(value)
@@ -376,83 +363,6 @@ func (t *Txn) WakeOne(channel store.Channel) {
 	} else if t.one[channel] < 255 {
 		t.one[channel]++
 	}
-}
-
-// Savepoint marks a point to come back to.
-func (t *Txn) Savepoint() error {
-	if err := t.changeable(); err != nil {
-		return err
-	}
-	t.undo.Mark()
-	t.depth++
-	return nil
-}
-
-// Rollback undoes everything since the newest savepoint and removes it.
-func (t *Txn) Rollback() error {
-	if err := t.changeable(); err != nil {
-		return err
-	}
-	// Counted here: a guest of another's transaction stands on a mark that is
-	// not its own.
-	if t.depth == 0 {
-		return errs.New(errs.BadTransaction, "roll back", t.s.name, "no savepoint is open")
-	}
-	t.depth--
-	return t.undo.Rollback(t.restore, t.remove)
-}
-
-// restore and remove undo a write. They are allowed what a deletion is, so
-// that they still work where there was no room for what is undone.
-func (t *Txn) restore(key, value []byte) error {
-	kp, kn := cbytes(key)
-	vp, vn := cbytes(value)
-	if t.s.memory {
-		if err := t.s.blocksFor(t.next, uint64(len(value)), delPages); err != nil {
-			t.broken = err
-			return err
-		}
-	}
-	done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, vn, 0)
-	t.next = uint64(done.next)
-	if done.rc != 0 {
-		return t.failed("roll back", int(done.rc))
-	}
-	return nil
-}
-
-func (t *Txn) remove(key []byte) error {
-	if t.s.memory {
-		if err := t.s.blocksFor(t.next, 0, delPages); err != nil {
-			t.broken = err
-			return err
-		}
-	}
-	kp, kn := cbytes(key)
-	done := C.pk_del(t.txn, t.s.dbi, kp, kn)
-	t.next = uint64(done.next)
-	if done.rc != 0 && done.rc != mdbNotFound {
-		return t.failed("roll back", int(done.rc))
-	}
-	return nil
-}
-
-// Release removes the newest savepoint and keeps what came after it.
-func (t *Txn) Release() error {
-	if err := t.usable(); err != nil {
-		return err
-	}
-	if t.depth == 0 {
-		return errs.New(errs.BadTransaction, "release savepoint", t.s.name, "no savepoint is open")
-	}
-	t.depth--
-	return t.undo.Release()
-}
-
-// releaseAll releases the savepoints that are open.
-func (t *Txn) releaseAll() {
-	t.undo.Reset()
-	t.depth = 0
 }
 
 // ID is the number of the commit that a read transaction sees; for a write

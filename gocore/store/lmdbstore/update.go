@@ -135,7 +135,7 @@ func (s *Space) beginInto(t *Txn, p *patience, roomy bool) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if !s.Durable() { // nothing to share: see Update
+	if s.memory {
 		return s.beginWrite(t, p, false, roomy)
 	}
 	if err := s.enterGate(p); err != nil {
@@ -214,17 +214,19 @@ func (s *Space) beginInTurn() C.pk_write {
 func (s *Space) beginGrown(w C.pk_write, p *patience, roomy bool) (C.pk_write, error) {
 	used := uint64(w.next) * s.pageSize
 	// Room to go on with, if the map cannot grow because snapshots are open.
-	some := !roomy && used+minHeadroom/16 < s.mapSize()
+	some := !roomy && used+4*s.pageSize < s.mapSize()
 	C.pk_abort(w.txn)
 	wait := p
 	if some && s.needed.Load() == 0 {
-		wait = new(patience) // nobody needs more yet: not worth a wait
+		wait = new(patience) // nobody lacked any yet: not worth a wait
 	}
 	err := s.grow(1, used, wait)
-	if some && err != nil && !errs.Has(err, errs.Interrupted) && !s.dead.Load() {
-		// What lacked room will lack it again, and say so. Others, above all
+	if err != nil {
+		// Who lacked room will lack it again, and say so. Others, above all
 		// those who delete, are not to be held up for it.
 		s.needed.Store(0)
+	}
+	if some && !errs.Has(err, errs.Interrupted) && !s.dead.Load() {
 		err = nil
 	}
 	if err != nil {
@@ -262,9 +264,7 @@ func (s *Space) takeTurn(p *patience) error {
 // Update runs fn in a write transaction and commits it.
 func (s *Space) Update(wait store.Wait, fn func(store.Txn) error) error {
 	p := newPatience(wait)
-	// Without a flush a commit costs less than handing an update over, and
-	// others rely on each having one of its own.
-	if !s.Durable() {
+	if s.memory {
 		return s.updateAlone(&p, fn)
 	}
 	if err := s.writable(); err != nil {
@@ -296,7 +296,7 @@ func (s *Space) Update(wait store.Wait, fn func(store.Txn) error) error {
 // has the gate, and has it no more afterwards.
 func (s *Space) lead(p *patience, fn func(store.Txn) error) error {
 	again, err := s.leadOnce(p, fn)
-	if again {
+	if err != nil && again {
 		return s.updateAlone(p, fn)
 	}
 	return err

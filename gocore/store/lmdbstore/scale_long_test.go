@@ -1,0 +1,12 @@
+//go:build long
+
+package lmdbstore_test
+
+// How much of what is repeated in a long run: make test-long.
+const (
+	kills       = 5000 // of each kind
+	crowdKills  = 2000
+	growths     = 1000
+	powerCuts   = 200_000
+	flippedBits = 10_000
+)
