@@ -135,7 +135,7 @@ func (s *Space) beginInto(t *Txn, p *patience, roomy bool) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if s.memory {
+	if !s.Durable() { // nothing to share: see Update
 		return s.beginWrite(t, p, false, roomy)
 	}
 	if err := s.enterGate(p); err != nil {
@@ -264,7 +264,9 @@ func (s *Space) takeTurn(p *patience) error {
 // Update runs fn in a write transaction and commits it.
 func (s *Space) Update(wait store.Wait, fn func(store.Txn) error) error {
 	p := newPatience(wait)
-	if s.memory {
+	// Without a flush a commit costs less than handing an update over, and
+	// others rely on each having one of its own.
+	if !s.Durable() {
 		return s.updateAlone(&p, fn)
 	}
 	if err := s.writable(); err != nil {
