@@ -39,6 +39,7 @@ type objectRequest struct {
 	Versioned bool     `json:"versioned"`
 	Metadata  string   `json:"metadata"`
 	Extra     string   `json:"extra"`
+	Limit     uint64   `json:"limit"` // of a sequence's length; 0 is none
 }
 
 type objectAnswer struct {
@@ -85,6 +86,9 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 			Name: r.Name, Kind: object.Kind(r.Kind), Class: r.Class, Bases: r.Bases,
 			Versioned: r.Versioned, Metadata: r.Metadata, Extra: r.Extra,
 		})
+		if err == nil && r.Limit > 0 {
+			err = tx.SetLimit(o, r.Limit)
+		}
 	}
 	if err != nil {
 		return answer, err

@@ -123,6 +123,23 @@ pk_take(pk_got *got)
     return value;
 }
 
+PyObject *
+pk_install(PyObject *type, PyMethodDef *methods)
+{
+    if (!PyType_Check(type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a class");
+        return NULL;
+    }
+    for (PyMethodDef *def = methods; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod((PyTypeObject *)type, def);
+        int rc = method == NULL ? -1 : PyObject_SetAttrString(type, def->ml_name, method);
+        Py_XDECREF(method);
+        if (rc < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 void
 pk_wait_begin(pk_wait *wait, int64_t timeout_ns)
 {
@@ -280,7 +297,7 @@ PyInit_lane(void)
     PyObject *module = PyModule_Create(&lane_module);
     if (module == NULL)
         return NULL;
-    PyMethodDef *parts[] = {pk_object_methods, pk_dict_methods, pk_iter_methods, pk_scope_methods, pk_task_methods};
+    PyMethodDef *parts[] = {pk_object_methods, pk_dict_methods, pk_array_methods, pk_iter_methods, pk_scope_methods, pk_task_methods};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (PyModule_AddFunctions(module, parts[i]) < 0)
             goto failed;

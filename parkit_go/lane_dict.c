@@ -404,18 +404,7 @@ static PyMethodDef type_methods[] = {
 static PyObject *
 dict_install(PyObject *Py_UNUSED(module), PyObject *type)
 {
-    if (!PyType_Check(type)) {
-        PyErr_SetString(PyExc_TypeError, "dict_install() takes a class");
-        return NULL;
-    }
-    for (PyMethodDef *def = type_methods; def->ml_name != NULL; def++) {
-        PyObject *method = PyDescr_NewMethod((PyTypeObject *)type, def);
-        int rc = method == NULL ? -1 : PyObject_SetAttrString(type, def->ml_name, method);
-        Py_XDECREF(method);
-        if (rc < 0)
-            return NULL;
-    }
-    Py_RETURN_NONE;
+    return pk_install(type, type_methods);
 }
 
 PyMethodDef pk_dict_methods[] = {

@@ -1,4 +1,4 @@
-/* The fast lane: iterators over dicts. Go hands over entries in batches; an
+/* The fast lane: iterators over dicts and arrays. Go hands over entries in batches; an
  * iterator takes them apart one by one. */
 #include "lane_python.h"
 
@@ -104,7 +104,7 @@ static PyType_Slot iterator_slots[] = {
 };
 
 static PyType_Spec iterator_spec = {
-    "parkit.dict_iterator", sizeof(iterator), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iterator_slots,
+    "parkit.iterator", sizeof(iterator), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iterator_slots,
 };
 
 static PyTypeObject *iterator_type;
@@ -115,7 +115,20 @@ pk_iter_ready(PyObject *module)
     iterator_type = (PyTypeObject *)PyType_FromSpec(&iterator_spec);
     if (iterator_type == NULL)
         return -1;
-    return PyModule_AddObjectRef(module, "dict_iterator", (PyObject *)iterator_type);
+    return PyModule_AddObjectRef(module, "iterator", (PyObject *)iterator_type);
+}
+
+static iterator *
+new_iterator(int what)
+{
+    iterator *it = PyObject_New(iterator, iterator_type);
+    if (it != NULL) {
+        it->cursor = 0;
+        it->batch = (pk_batch){NULL, 0, 0, 0};
+        it->at = 0;
+        it->what = what;
+    }
+    return it;
 }
 
 /* dict_iter(obj, what, flags, lo, hi) */
@@ -140,11 +153,7 @@ dict_iter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
         rc = pk_encode_key(args[4], &hi, &own);
     pk_buf_free(&own);
     iterator *it = NULL;
-    if (rc == 0 && (it = PyObject_New(iterator, iterator_type)) != NULL) {
-        it->cursor = 0;
-        it->batch = (pk_batch){NULL, 0, 0, 0};
-        it->at = 0;
-        it->what = (int)what;
+    if (rc == 0 && (it = new_iterator((int)what)) != NULL) {
         PK_CROSS(rc, args[0], h, w,
                  pkDictCursor(h, pk_open_scopes(), (int)what, (int)flags, lo.p, lo.len, hi.p, hi.len, &it->cursor,
                               &it->batch, &words));
@@ -159,7 +168,30 @@ dict_iter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     return (PyObject *)it;
 }
 
+/* array_iter(obj, slice) */
+static PyObject *
+array_iter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    Py_ssize_t start, stop, step;
+    int rc;
+    if (pk_arity("array_iter", nargs, 2, 2) < 0 || PySlice_Unpack(args[1], &start, &stop, &step) < 0)
+        return NULL;
+    iterator *it = new_iterator(1);
+    if (it == NULL)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w,
+             pkArrayCursor(h, pk_open_scopes(), start, stop, step, &it->cursor, &it->batch, &words));
+    if (rc) {
+        if (rc > 0)
+            pk_raise(rc, &words);
+        Py_CLEAR(it);
+    }
+    return (PyObject *)it;
+}
+
 PyMethodDef pk_iter_methods[] = {
+    PK_FAST("array_iter", array_iter, "array_iter(obj, slice) -> iterator"),
     PK_FAST("dict_iter", dict_iter, "dict_iter(obj, what, flags, lo, hi) -> iterator"),
     {NULL, NULL, 0, NULL},
 };

@@ -12,12 +12,13 @@ import (
 	"unsafe"
 
 	"parkit/gocore/coll"
+	"parkit/gocore/object"
 )
 
-// cursor is a dict's cursor and the scope's transaction that it reads, which
+// cursor is a collection's cursor and the scope's transaction that it reads, which
 // has it drained before it ends.
 type cursor struct {
-	*coll.DictCursor
+	*coll.Cursor
 	in *held
 }
 
@@ -34,16 +35,37 @@ func pkDictCursor(handle C.int64_t, scopes *C.pk_scopes, what, flags C.int, lo *
 		Reverse: flags&1 != 0, KeysOnly: what == 0,
 	}
 	h := heldIn(scopes, o.space)
-	c := &cursor{in: h}
-	var err error
-	if h != nil {
-		c.DictCursor, err = coll.NewDictCursor(o.Object, h.Tx, r)
-	} else {
-		c.DictCursor, err = coll.NewDictCursor(o.Object, nil, r)
+	found, err := coll.NewDictCursor(o.Object, h.tx(), r)
+	return h.iterate(found, err, number, batch, words)
+}
+
+//export pkArrayCursor
+func pkArrayCursor(handle C.int64_t, scopes *C.pk_scopes, start, stop, step C.int64_t, number *C.uintptr_t, batch *C.pk_batch, words *C.pk_words) (rc C.int) {
+	defer guarded("iterate over array", words, &rc)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
 	}
+	h := heldIn(scopes, o.space)
+	found, err := coll.NewArrayCursor(o.Object, h.tx(), coll.Slice{Start: int64(start), Stop: int64(stop), Step: int64(step)})
+	return h.iterate(found, err, number, batch, words)
+}
+
+// tx is the scope's transaction; nil without a scope.
+func (h *held) tx() *object.Tx {
+	if h == nil {
+		return nil
+	}
+	return h.Tx
+}
+
+// iterate gives C the first entries of a cursor that reads in h, if that is
+// not nil, and the cursor's number unless these are all.
+func (h *held) iterate(found *coll.Cursor, err error, number *C.uintptr_t, batch *C.pk_batch, words *C.pk_words) C.int {
 	if err != nil {
 		return failed(err, words)
 	}
+	c := &cursor{Cursor: found, in: h}
 	if err := c.into(batch); err != nil {
 		c.Close()
 		return failed(err, words)
@@ -61,7 +83,7 @@ func pkDictCursor(handle C.int64_t, scopes *C.pk_scopes, what, flags C.int, lo *
 
 //export pkCursorNext
 func pkCursorNext(number C.uintptr_t, batch *C.pk_batch, words *C.pk_words) (rc C.int) {
-	defer guarded("iterate over dict", words, &rc)
+	defer guarded("iterate", words, &rc)
 	return failed(cgo.Handle(number).Value().(*cursor).into(batch), words)
 }
 

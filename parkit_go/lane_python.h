@@ -77,7 +77,24 @@ PyObject *pk_scope_install(PyObject *module, PyObject *args);
 /* The key (0), value (1) or both (2) of a packed entry. */
 PyObject *pk_unpack(const unsigned char *p, int what, const unsigned char **next);
 
+/* The encoded items of an update. */
+typedef struct {
+    pk_buf bytes;
+    pk_entry *entries;
+    PyObject **holds; /* keep bodies alive */
+    Py_ssize_t n;
+} pk_items;
+
+/* Encodes the items of an iterable; pk_items_free them, also after a failure. */
+int pk_items_of(pk_items *all, PyObject *source);
+void pk_items_free(pk_items *all);
+/* An entry without a key. */
+pk_entry pk_item(const pk_value *value);
+/* Gives a class methods in C. Returns None. */
+PyObject *pk_install(PyObject *type, PyMethodDef *methods);
+
 extern PyMethodDef pk_dict_methods[];
+extern PyMethodDef pk_array_methods[];
 extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];

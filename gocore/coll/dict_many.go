@@ -113,6 +113,11 @@ func (b *batch) add(key, own, head, value []byte) error {
 		// Noted before the batch is stored, so that a later one looks.
 		b.tx.SetFlags(b.o, object.FlagOwnKeys, 0)
 	}
+	return b.store(dbkey, own, shortened, head, value)
+}
+
+// store adds a record; dbkey may be the transaction's scratch memory.
+func (b *batch) store(dbkey, own []byte, shortened bool, head, value []byte) error {
 	size := keys.SealSize(len(own), len(head)+len(value))
 	if size > largeValue {
 		if err := b.flush(); err != nil {

@@ -32,7 +32,8 @@ const (
 	TagState byte = 0x00 // nothing follows -> state record
 	TagAttr  byte = 0x01 // name utf8       -> entry record
 	TagDict  byte = 0x02 // encoded key     -> entry record
-	TagItem  byte = 0x03 // first of the tags that other collections take
+	TagItem  byte = 0x03 // position, 8 BE  -> entry record
+	TagFree  byte = 0x04 // first of the tags that other collections take
 )
 
 const (
@@ -145,6 +146,19 @@ func AppendStoredKey(dst, prefix []byte, tag byte, stored []byte) []byte {
 	return append(append(append(dst, prefix...), tag), stored...)
 }
 
+// PositionSize is the size of a position in the key of an item.
+const PositionSize = 8
+
+// AppendItemKey appends the database key of the item at a position.
+func AppendItemKey(dst, prefix []byte, tag byte, position uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(append(dst, prefix...), tag), position)
+}
+
+// Position is the position at the end of a key that AppendItemKey made.
+func Position(dbkey []byte) uint64 {
+	return binary.BigEndian.Uint64(dbkey[len(dbkey)-PositionSize:])
+}
+
 // Shortened reports whether a database key of an entry was shortened.
 func Shortened(dbkey []byte) bool { return len(dbkey) == MaxKey }
 
@@ -168,6 +182,10 @@ func Describe(dbkey []byte) string {
 			return fmt.Sprintf("attribute %q of object %d", clip(rest), id)
 		case TagDict:
 			return fmt.Sprintf("entry %s of object %d", describeEncoded(rest), id)
+		case TagItem:
+			if len(rest) == PositionSize {
+				return fmt.Sprintf("item at position %d of object %d", Position(rest), id)
+			}
 		}
 		return fmt.Sprintf("record %02x %x of object %d", tag, clip(rest), id)
 	}

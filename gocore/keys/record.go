@@ -13,6 +13,7 @@ import (
 //
 //	entry       crc | flags u8 | [FlagOwnKey: uvarint n | n bytes] | value
 //	state       crc | flags u32 LE | version u64 LE | length u64 LE
+//	            [StateSequence: next u64 LE | limit u64 LE | pending u64 LE]
 //	descriptor  crc | payload
 
 // Flags of an entry record.
@@ -33,6 +34,8 @@ const (
 	EntryOverhead = crcSize + 1
 	// StateSize is the size of a state record.
 	StateSize = 24
+	// SequenceStateSize is the size of one with StateSequence.
+	SequenceStateSize = 48
 	// chunk is how much is copied before it is summed: it is still in the
 	// cache then, so that a large value is read from memory once.
 	chunk = 64 << 10
@@ -105,32 +108,63 @@ func Split(dbkey, record []byte) (flags byte, own, value []byte, err error) {
 	return flags, value[size:end:end], value[end:], nil
 }
 
-// State is an object's state record.
+// StateSequence is the flag of a state with positions: the object is a sequence.
+const StateSequence uint32 = 1 << 10
+
+// State is an object's state record. Next, Limit and Pending are stored with
+// StateSequence only.
 type State struct {
 	Flags   uint32
 	Version uint64
 	Length  uint64
+	Next    uint64
+	Limit   uint64
+	Pending uint64
 }
 
-// PutState writes a state record into dst, which must be StateSize long.
-func PutState(dst, dbkey []byte, s State) {
-	dst = dst[:StateSize]
+// PutState writes a state record into dst, which must have room for
+// SequenceStateSize, and returns its size.
+func PutState(dst, dbkey []byte, s State) int {
+	n := stateSize(s.Flags)
+	dst = dst[:n]
 	binary.LittleEndian.PutUint32(dst[4:], s.Flags)
 	binary.LittleEndian.PutUint64(dst[8:], s.Version)
 	binary.LittleEndian.PutUint64(dst[16:], s.Length)
+	if n == SequenceStateSize {
+		binary.LittleEndian.PutUint64(dst[24:], s.Next)
+		binary.LittleEndian.PutUint64(dst[32:], s.Limit)
+		binary.LittleEndian.PutUint64(dst[40:], s.Pending)
+	}
 	binary.LittleEndian.PutUint32(dst, sum(dbkey, dst[crcSize:]))
+	return n
 }
 
 // ParseState checks and reads a state record.
 func ParseState(dbkey, record []byte) (State, error) {
-	if len(record) != StateSize || !sumHolds(dbkey, record) {
+	if len(record) < StateSize || !sumHolds(dbkey, record) {
 		return State{}, damaged(dbkey)
 	}
-	return State{
+	s := State{
 		Flags:   binary.LittleEndian.Uint32(record[4:]),
 		Version: binary.LittleEndian.Uint64(record[8:]),
 		Length:  binary.LittleEndian.Uint64(record[16:]),
-	}, nil
+	}
+	if len(record) != stateSize(s.Flags) {
+		return State{}, damaged(dbkey)
+	}
+	if s.Flags&StateSequence != 0 {
+		s.Next = binary.LittleEndian.Uint64(record[24:])
+		s.Limit = binary.LittleEndian.Uint64(record[32:])
+		s.Pending = binary.LittleEndian.Uint64(record[40:])
+	}
+	return s, nil
+}
+
+func stateSize(flags uint32) int {
+	if flags&StateSequence != 0 {
+		return SequenceStateSize
+	}
+	return StateSize
 }
 
 // SealPayload is the record of a descriptor, or of anything else that is only
@@ -158,7 +192,7 @@ func Verify(dbkey, record []byte) error {
 		case TagState:
 			_, err := ParseState(dbkey, record)
 			return err
-		case TagAttr, TagDict:
+		case TagAttr, TagDict, TagItem:
 			_, _, _, err := Open(dbkey, record)
 			return err
 		}

@@ -44,10 +44,20 @@ func TestEntryOfUnknownFlagsIsOfANewerFormat(t *testing.T) {
 
 func TestStateAndPayloadRecords(t *testing.T) {
 	dbkey := StateKey(ObjectPrefix(300))
+	sequence := State{Flags: 2 | StateSequence, Version: 3, Length: 7, Next: math.MaxUint64, Limit: 9, Pending: 11}
+	record := make([]byte, SequenceStateSize)
+	if n := PutState(record, dbkey, sequence); n != SequenceStateSize {
+		t.Fatal(n)
+	}
+	if got, err := ParseState(dbkey, record); err != nil || got != sequence {
+		t.Fatal(got, err)
+	}
+	if _, err := ParseState(dbkey, record[:StateSize]); !errs.Has(err, errs.Corrupt) {
+		t.Fatal(err)
+	}
 	want := State{Flags: 5, Version: math.MaxUint64, Length: 7}
-	record := make([]byte, StateSize)
-	PutState(record, dbkey, want)
-	if got, err := ParseState(dbkey, record); err != nil || got != want {
+	record = record[:PutState(record, dbkey, want)]
+	if got, err := ParseState(dbkey, record); err != nil || got != want || len(record) != StateSize {
 		t.Fatal(got, err)
 	}
 	record[9] ^= 1

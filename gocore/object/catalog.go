@@ -62,6 +62,9 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	if !d.Versioned {
 		slot.state.Flags |= FlagUnversioned
 	}
+	if d.Kind == KindArray || d.Kind == KindQueue {
+		slot.state.Flags |= FlagSequence
+	}
 	slot.known, slot.changed, slot.dropped = true, true, false
 	return o, d, nil
 }

@@ -106,7 +106,7 @@ func (o *Object) PeekState() (State, error) {
 		return State{}, err
 	}
 	// Heap or stack is the backend's doing; the record is small either way.
-	record, pin, err := o.Space.store.Peek(o.stateKey, make([]byte, 0, keys.StateSize))
+	record, pin, err := o.Space.store.Peek(o.stateKey, make([]byte, 0, keys.SequenceStateSize))
 	if pin != nil {
 		defer pin.Abort()
 	}
@@ -117,7 +117,7 @@ func (o *Object) PeekState() (State, error) {
 		return State{}, err
 	}
 	raw, err := keys.ParseState(o.stateKey, record)
-	return State{Version: raw.Version, Length: raw.Length, Flags: raw.Flags}, err
+	return stateOf(raw), err
 }
 
 // Void is errs.ObjectNotFound for a handle from a transaction that created the

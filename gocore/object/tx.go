@@ -8,31 +8,6 @@ import (
 	"parkit/gocore/store"
 )
 
-// State is how far an object has come. A *State from a Tx is the
-// transaction's own: it follows later changes, is not to be written to, and
-// is valid until the transaction ends.
-type State struct {
-	// Version counts the transactions that changed the object. It goes up at
-	// the commit, so inside a transaction it is still the old one.
-	Version uint64
-	// Length is the number of the collection's entries.
-	Length uint64
-	// Flags holds the Kind in its low byte and the Flag… bits.
-	Flags uint32
-}
-
-// Bits of State.Flags above the Kind.
-const (
-	// FlagUnversioned: Version is not counted.
-	FlagUnversioned uint32 = 1 << 8
-	// FlagOwnKeys: entries of the dict may hold a key of their own. While it
-	// is clear a replaced entry need not be looked at first.
-	FlagOwnKeys uint32 = 1 << 9
-)
-
-// Kind is the kind that the object was created with.
-func (s *State) Kind() Kind { return Kind(s.Flags) }
-
 // Tx is a transaction that knows the state of the objects it touches. It is
 // used by one goroutine at a time. After an operation failed half-way the Tx
 // refuses to commit, until a Rollback to a savepoint from before it.
@@ -66,7 +41,7 @@ type Tx struct {
 // because memory that is handed to C must not have Go pointers beside it.
 type scratch struct {
 	key    [keys.MaxKey]byte
-	record [keys.StateSize]byte
+	record [keys.SequenceStateSize]byte
 }
 
 const inlineSlots = 4
@@ -215,6 +190,12 @@ func (tx *Tx) EntryKey(o *Object, tag byte, encoded []byte) (key []byte, shorten
 	return keys.AppendEntryKey(tx.scratch.key[:0], o.Prefix, tag, encoded)
 }
 
+// ItemKey is the database key of an item of the object. It is valid until the
+// next call of EntryKey or ItemKey.
+func (tx *Tx) ItemKey(o *Object, tag byte, position uint64) []byte {
+	return keys.AppendItemKey(tx.scratch.key[:0], o.Prefix, tag, position)
+}
+
 // PutEntry stores an entry record and reports whether its key was new. own
 // and value must not alias what the transaction handed out.
 func (tx *Tx) PutEntry(dbkey, own []byte, value ...[]byte) (fresh bool, err error) {
@@ -339,9 +320,8 @@ func (tx *Tx) writeState(s *slot) error {
 		if s.state.Flags&FlagUnversioned == 0 {
 			s.state.Version++
 		}
-		raw := keys.State{Flags: s.state.Flags, Version: s.state.Version, Length: s.state.Length}
-		keys.PutState(tx.scratch.record[:], s.object.stateKey, raw)
-		if _, err := tx.Put(s.object.stateKey, tx.scratch.record[:]); err != nil {
+		n := keys.PutState(tx.scratch.record[:], s.object.stateKey, s.state.record())
+		if _, err := tx.Put(s.object.stateKey, tx.scratch.record[:n]); err != nil {
 			return err
 		}
 	}
@@ -388,7 +368,7 @@ func (tx *Tx) slot(o *Object) (*slot, error) {
 	if s == nil {
 		s = tx.add(o)
 	}
-	s.state = State{Version: raw.Version, Length: raw.Length, Flags: raw.Flags}
+	s.state = stateOf(raw)
 	s.known = true
 	return s, nil
 }

@@ -1,5 +1,6 @@
 """Persistent shared objects, transactions and durable tasks."""
 
+from .array import Array
 from .asyncable import Asyncable, asyncable
 from .dict import Dict
 from .environment import (
@@ -33,6 +34,7 @@ from .wait import wait
 __version__ = "0.1.0"
 
 __all__ = [
+    "Array",
     "Asyncable",
     "Dict",
     "Directory",

@@ -173,7 +173,7 @@ def dict_update(obj: Object, entries: dict[Any, Any] | Iterable[Any], /) -> None
 def dict_clear(obj: Object, /) -> None:
     """Remove all entries."""
 
-def dict_iter(obj: Object, what: Literal[0, 1, 2] | int, flags: int, lo: Any, hi: Any, /) -> dict_iterator:
+def dict_iter(obj: Object, what: Literal[0, 1, 2] | int, flags: int, lo: Any, hi: Any, /) -> iterator:
     """Iterate over the entries as they are now, in the order of keys.
 
     :param what: 0 keys, 1 values, 2 pairs
@@ -182,11 +182,52 @@ def dict_iter(obj: Object, what: Literal[0, 1, 2] | int, flags: int, lo: Any, hi
     """
 
 @final
-class dict_iterator(Iterator[Any]):
-    """What :func:`dict_iter` gives. It holds a read transaction for at most half a second after it was last asked."""
+class iterator(Iterator[Any]):
+    """What :func:`dict_iter` and :func:`array_iter` give.
 
-    def __iter__(self) -> dict_iterator: ...
+    It holds a read transaction for at most half a second after it was last asked.
+    """
+
+    def __iter__(self) -> iterator: ...
     def __next__(self) -> Any: ...
+
+# ---- Arrays ----
+
+def array_install(cls: type[Object], /) -> None:
+    """Put ``append`` in C on a class, as :func:`dict_install` does."""
+
+def array_get(obj: Object, index: int, /) -> Any:
+    """The item at an index, from the end if negative.
+
+    :raises IndexError: there is none; so does :func:`array_set`
+    """
+
+def array_set(obj: Object, index: int, value: Any, /) -> None:
+    """Replace the item at an index."""
+
+def array_append(obj: Object, value: Any, /) -> None:
+    """Add an item at the end. A full array loses its first one."""
+
+def array_extend(obj: Object, values: Iterable[Any], /) -> None:
+    """Add several items at the end, in one transaction. All are encoded before the first is written."""
+
+def array_pop(obj: Object, last: bool, /) -> Any:
+    """Remove the last or the first item.
+
+    :raises IndexError: there is none
+    """
+
+def array_clear(obj: Object, /) -> None:
+    """Remove all items."""
+
+def array_slice_length(obj: Object, part: slice, /) -> int:
+    """How many items a slice names."""
+
+def array_iter(obj: Object, part: slice, /) -> iterator:
+    """Iterate over the items that a slice names, as they are now."""
+
+def sequence(obj: Object, /) -> tuple[int, int, int, int, int]:
+    """Of an array or a queue: length, next position, bound of the length (0 for none), items not done with, flags."""
 
 # ---- Scopes ----
 

@@ -132,6 +132,7 @@ def open_object(
     bind: bool,
     metadata: str = "",
     extra: str = "",
+    limit: int = 0,
     on_opened: Callable[[Opened], object] | None = None,
 ) -> Opened:
     """Bind or create an object for an instance of ``cls``.
@@ -158,6 +159,7 @@ def open_object(
         versioned=True,
         metadata=metadata,
         extra=extra,
+        limit=limit,
     )
     with writing(open_space(site_uuid, namespace)[0]) as scope:
         opened = _opened(cls, site_uuid, namespace, scope.space, request)

@@ -85,6 +85,7 @@ class Object:
         bind: bool,
         on_init: Callable[[bool], object] | None,
         extra: str = "",
+        limit: int = 0,
     ) -> _open.Opened:
         """Create or bind, for __init__ of this class and of those that have options of their own."""
         namespace, name = _open.parse_path(path)
@@ -107,6 +108,7 @@ class Object:
             bind=bind,
             metadata=_as_json(metadata),
             extra=extra,
+            limit=limit,
             on_opened=None if on_init is None else take_and_call,
         )
         take(opened)

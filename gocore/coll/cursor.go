@@ -19,27 +19,38 @@ const (
 	cursorPatience = 500 * time.Millisecond
 )
 
-// DictCursor goes through a dict as it was when the cursor was made, in
+// Cursor goes through a collection as it was when the cursor was made, in
 // batches. It may be used by several goroutines, one call at a time.
-type DictCursor struct {
+type Cursor struct {
 	mu       sync.Mutex
 	tx       *object.Tx
 	own      bool // tx is the cursor's, to be ended by it
-	o        *object.Object
-	r        KeyRange
-	batch    []DictEntry
+	from     source
 	packed   []byte
 	ended    bool
 	aside    *spool // what was left when the transaction was let go
 	patience *time.Timer
 }
 
-// NewDictCursor makes a cursor over a range. With tx it sees what tx sees, and
-// must be drained before tx ends; in a write transaction it is drained at
-// once, since later writes are not to be seen. Without tx it has a read
-// transaction of its own, and lets go of it when nobody asks for a while.
-func NewDictCursor(o *object.Object, tx *object.Tx, r KeyRange) (*DictCursor, error) {
-	c := &DictCursor{tx: tx, o: o, r: r, batch: make([]DictEntry, cursorEntries)}
+// source is what a cursor reads: a part of one collection.
+type source interface {
+	// fill appends the next entries to packed, cursorBytes of them or a few
+	// more, and says whether nothing comes after them.
+	fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, err error)
+}
+
+// NewDictCursor makes a cursor over a range of a dict's keys; for tx see
+// newCursor.
+func NewDictCursor(o *object.Object, tx *object.Tx, r KeyRange) (*Cursor, error) {
+	return newCursor(o, tx, &dictSource{o: o, r: r, batch: make([]DictEntry, cursorEntries)})
+}
+
+// newCursor makes a cursor. With tx it sees what tx sees, and must be drained
+// before tx ends; in a write transaction it is drained at once, since later
+// writes are not to be seen. Without tx it has a read transaction of its own,
+// and lets go of it when nobody asks for a while.
+func newCursor(o *object.Object, tx *object.Tx, from source) (*Cursor, error) {
+	c := &Cursor{tx: tx, from: from}
 	if tx == nil {
 		begun, err := o.Space.Begin(store.Read, store.Wait{})
 		if err != nil {
@@ -62,7 +73,7 @@ func NewDictCursor(o *object.Object, tx *object.Tx, r KeyRange) (*DictCursor, er
 
 // Next returns the next entries, packed, and whether they are the last ones.
 // They are valid until the next call.
-func (c *DictCursor) Next() (packed []byte, last bool, err error) {
+func (c *Cursor) Next() (packed []byte, last bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.aside != nil {
@@ -84,7 +95,7 @@ func (c *DictCursor) Next() (packed []byte, last bool, err error) {
 }
 
 // wait lets the transaction go when the next call is long in coming.
-func (c *DictCursor) wait() {
+func (c *Cursor) wait() {
 	if c.patience == nil {
 		c.patience = time.AfterFunc(cursorPatience, func() {
 			// A failure is kept, and told by Next.
@@ -96,27 +107,13 @@ func (c *DictCursor) wait() {
 }
 
 // fill packs the next entries from the transaction.
-func (c *DictCursor) fill() error {
-	c.packed = c.packed[:0]
-	n, err := DictScan(c.tx, c.o, c.r, c.batch)
-	if err != nil {
-		return err
-	}
-	taken := 0
-	for taken < n && len(c.packed) < cursorBytes {
-		c.packed = AppendPacked(c.packed, c.batch[taken])
-		taken++
-	}
-	if taken > 0 {
-		c.r.After = append([]byte(nil), c.batch[taken-1].Key...)
-	}
-	c.ended = taken == n && n < len(c.batch)
-	clear(c.batch)
-	return nil
+func (c *Cursor) fill() (err error) {
+	c.packed, c.ended, err = c.from.fill(c.tx, c.packed[:0])
+	return err
 }
 
 // Drain sets aside what is left, so that the transaction is no longer needed.
-func (c *DictCursor) Drain() error {
+func (c *Cursor) Drain() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || c.aside != nil || c.tx == nil {
@@ -140,7 +137,7 @@ func (c *DictCursor) Drain() error {
 }
 
 // release lets go of the transaction.
-func (c *DictCursor) release() {
+func (c *Cursor) release() {
 	c.ended = true
 	if c.patience != nil {
 		c.patience.Stop()
@@ -152,13 +149,38 @@ func (c *DictCursor) release() {
 }
 
 // Close lets go of everything.
-func (c *DictCursor) Close() {
+func (c *Cursor) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.release()
 	if c.aside != nil {
 		c.aside.close()
 	}
+}
+
+// dictSource reads a range of a dict.
+type dictSource struct {
+	o     *object.Object
+	r     KeyRange
+	batch []DictEntry
+}
+
+func (d *dictSource) fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, err error) {
+	n, err := DictScan(tx, d.o, d.r, d.batch)
+	if err != nil {
+		return packed, false, err
+	}
+	taken := 0
+	for taken < n && len(packed) < cursorBytes {
+		packed = AppendPacked(packed, d.batch[taken])
+		taken++
+	}
+	if taken > 0 {
+		d.r.After = append([]byte(nil), d.batch[taken-1].Key...)
+	}
+	ended = taken == n && n < len(d.batch)
+	clear(d.batch)
+	return packed, ended, nil
 }
 
 // AppendPacked appends an entry: the lengths of key, own key and value, 32
