@@ -40,6 +40,7 @@ type objectRequest struct {
 	Metadata  string   `json:"metadata"`
 	Extra     string   `json:"extra"`
 	Limit     uint64   `json:"limit"` // of a sequence's length; 0 is none
+	Flags     uint32   `json:"flags"` // object.FlagsGiven
 }
 
 type objectAnswer struct {
@@ -88,6 +89,9 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 		})
 		if err == nil && r.Limit > 0 {
 			err = tx.SetLimit(o, r.Limit)
+		}
+		if err == nil {
+			tx.SetFlags(o, r.Flags&object.FlagsGiven, 0)
 		}
 	}
 	if err != nil {

@@ -16,7 +16,13 @@ enum {
     PK_NOTFOUND = 1, /* errs.NotFound */
     PK_AGAIN = 1000, /* would wait: call again without the GIL */
     PK_STALE = 1001, /* the handle is of another process: rebind it */
+    PK_FULL = 1002,  /* what a queue answers: it is full, */
+    PK_SHUT = 1003,  /* it was shut down, */
+    PK_NOTHING = 1004, /* no item can be done with */
 };
+
+/* What pkQueueChange does. */
+enum { PK_DONE, PK_CLEAR, PK_SHUT_DOWN, PK_REOPEN, PK_LIMIT };
 
 /* The words of an error, malloc'ed by Go and freed by pk_raise. */
 typedef struct {

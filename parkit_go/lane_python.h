@@ -95,6 +95,7 @@ PyObject *pk_install(PyObject *type, PyMethodDef *methods);
 
 extern PyMethodDef pk_dict_methods[];
 extern PyMethodDef pk_array_methods[];
+extern PyMethodDef pk_queue_methods[];
 extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];

@@ -19,6 +19,7 @@ MODULES = [
     "parkit.namespace",
     "parkit.object",
     "parkit.profile",
+    "parkit.queue",
     "parkit.site",
     "parkit.symbols",
     "parkit.transaction",

@@ -32,10 +32,13 @@ EXPORTED = {
     "Array",
     "Dict",
     "Directory",
+    "LifoQueue",
     "Namespace",
     "Object",
     "ObjectExistsError",
     "ObjectNotFoundError",
+    "PriorityQueue",
+    "Queue",
     "SiteNotFoundError",
     "SiteNotSpecifiedError",
     "StoragePathError",
@@ -65,6 +68,8 @@ EXPORTED = {
 SIGNATURES: dict[str, tuple[int, set[str]]] = {
     "Object": (1, {"metadata", "site_uuid", "create", "bind", "on_init"}),
     "Array": (1, {"maxsize", "metadata", "site_uuid", "create", "bind", "on_init"}),
+    "Queue": (1, {"maxsize", "metadata", "site_uuid", "create", "bind", "on_init"}),
+    "LifoQueue": (1, {"maxsize", "metadata", "site_uuid", "create", "bind", "on_init"}),
     "Dict": (1, {"metadata", "site_uuid", "create", "bind", "on_init"}),
     "Namespace": (1, {"create", "site_uuid", "include_hidden"}),
     "Directory": (1, {"create", "site_uuid", "include_hidden"}),
@@ -102,7 +107,7 @@ def test_everything_that_is_exported_is_documented() -> None:
         assert inspect.getdoc(thing), name
         if not (isinstance(thing, type) and issubclass(thing, BaseException)) and name != "Directory":
             assert ">>>" in inspect.getdoc(thing), name  # type: ignore[operator]
-    for kind in (parkit.Object, parkit.Array, parkit.Dict, parkit.Namespace):
+    for kind in (parkit.Object, parkit.Array, parkit.Dict, parkit.Queue, parkit.PriorityQueue, parkit.Namespace):
         for name, member in inspect.getmembers(kind, lambda m: inspect.isfunction(m) or isinstance(m, property)):
             if not name.startswith("_"):
                 assert inspect.getdoc(member), f"{kind.__name__}.{name}"

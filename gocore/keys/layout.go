@@ -33,7 +33,8 @@ const (
 	TagAttr  byte = 0x01 // name utf8       -> entry record
 	TagDict  byte = 0x02 // encoded key     -> entry record
 	TagItem  byte = 0x03 // position, 8 BE  -> entry record
-	TagFree  byte = 0x04 // first of the tags that other collections take
+	TagRank  byte = 0x04 // encoded tuple, position -> entry record
+	TagFree  byte = 0x05 // first of the tags that other collections take
 )
 
 const (
@@ -186,6 +187,8 @@ func Describe(dbkey []byte) string {
 			if len(rest) == PositionSize {
 				return fmt.Sprintf("item at position %d of object %d", Position(rest), id)
 			}
+		case TagRank:
+			return fmt.Sprintf("item of rank %x of object %d", clip(rest), id)
 		}
 		return fmt.Sprintf("record %02x %x of object %d", tag, clip(rest), id)
 	}

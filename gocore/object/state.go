@@ -36,6 +36,15 @@ const (
 	FlagOwnKeys uint32 = 1 << 9
 	// FlagSequence: the state has positions.
 	FlagSequence uint32 = keys.StateSequence
+	// FlagLifo and FlagRanked: the queue gives its newest item first, or the
+	// one of the lowest rank.
+	FlagLifo   uint32 = 1 << 11
+	FlagRanked uint32 = 1 << 12
+	// FlagShut: the queue takes no more items.
+	FlagShut uint32 = 1 << 13
+
+	// FlagsGiven are those that are given when an object is created.
+	FlagsGiven = FlagLifo | FlagRanked
 )
 
 // Kind is the kind that the object was created with.
@@ -64,7 +73,7 @@ func (tx *Tx) Moved(o *Object, delta int, next uint64, pending int) {
 	s.state.Pending += uint64(pending)
 }
 
-// SetLimit sets the bound on a sequence's length, as part of its creation.
+// SetLimit sets the bound on a sequence's length.
 func (tx *Tx) SetLimit(o *Object, limit uint64) error {
 	s, err := tx.slot(o)
 	if err != nil {

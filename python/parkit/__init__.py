@@ -25,6 +25,7 @@ from .errors import (
 from .namespace import Directory, Namespace, directories
 from .object import Object
 from .pool import disable_tasks, enable_tasks, get_concurrency, set_concurrency
+from .queue import LifoQueue, PriorityQueue, Queue
 from .site import get_default_site, get_site_uuid, import_site, set_default_site
 from .symbols import bind_symbol, bind_symbols
 from .task import Task, task, tasks
@@ -38,10 +39,13 @@ __all__ = [
     "Asyncable",
     "Dict",
     "Directory",
+    "LifoQueue",
     "Namespace",
     "Object",
     "ObjectExistsError",
     "ObjectNotFoundError",
+    "PriorityQueue",
+    "Queue",
     "SiteNotFoundError",
     "SiteNotSpecifiedError",
     "StoragePathError",

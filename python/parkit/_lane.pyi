@@ -229,6 +229,50 @@ def array_iter(obj: Object, part: slice, /) -> iterator:
 def sequence(obj: Object, /) -> tuple[int, int, int, int, int]:
     """Of an array or a queue: length, next position, bound of the length (0 for none), items not done with, flags."""
 
+# ---- Queues ----
+
+def queue_errors(full: type[Exception], empty: type[Exception], shut_down: type[Exception], /) -> None:
+    """Tell the lane of the exceptions; to be called before queues are used, and once for each copy of the library."""
+
+def queue_put(
+    obj: Object, item: Any, rank: tuple[Any, ...] | None, block: bool | None, timeout: float | None, /
+) -> None:
+    """Add an item.
+
+    :param rank: of a priority queue only: where the item belongs, in the order of keys
+    :param block: whether to wait for room; None is True, but False in a transaction
+    :raises Full: there is no room; ShutDown: the queue was shut down
+    :raises TransactionError: it would have to wait in a transaction
+    :raises ObjectTypeError: a rank is given, or is missing, against the queue's kind
+    """
+
+def queue_get(obj: Object, block: bool | None, timeout: float | None, /) -> Any:
+    """Remove the next item.
+
+    :raises Empty: there is none; ShutDown: nor will there be
+    """
+
+def queue_join(obj: Object, timeout: float | None, /) -> None:
+    """Wait until no item is pending.
+
+    :raises WaitTimeout: the time ran out
+    """
+
+def queue_done(obj: Object, /) -> None:
+    """Say that an item is done with.
+
+    :raises ValueError: there is none that was taken
+    """
+
+def queue_clear(obj: Object, /) -> None:
+    """Remove all items, which count as done with."""
+
+def queue_limit(obj: Object, limit: int, /) -> None:
+    """Change the bound on the length, 0 for none."""
+
+def queue_shut(obj: Object, shut: bool, /) -> None:
+    """Shut the queue down, or open it again."""
+
 # ---- Scopes ----
 
 def scope_install(cls: type[Scope], works: bool, /) -> None:

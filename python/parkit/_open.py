@@ -160,6 +160,7 @@ def open_object(
         metadata=metadata,
         extra=extra,
         limit=limit,
+        flags=cls._parkit_flags,
     )
     with writing(open_space(site_uuid, namespace)[0]) as scope:
         opened = _opened(cls, site_uuid, namespace, scope.space, request)

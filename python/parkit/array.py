@@ -149,7 +149,7 @@ class Array(ValueHooks, Sequence[T]):
     # ---- The whole ----
 
     def __len__(self) -> int:
-        return _native.lane.length(self)  # type: ignore[no-any-return]
+        return _native.lane.length(self)
 
     def extend(self, values: Iterable[T], /) -> None:
         """Add the items of an iterable at the end.
@@ -245,7 +245,7 @@ class Array(ValueHooks, Sequence[T]):
         _native.lane.array_extend(self, values)
 
     def _parkit_iter(self, part: slice) -> Iterator[T]:
-        return _native.lane.array_iter(self, part)  # type: ignore[no-any-return]
+        return _native.lane.array_iter(self, part)
 
 
 class ArraySlice(Sequence[T]):
@@ -283,7 +283,7 @@ class ArraySlice(Sequence[T]):
             return self._array[place]
 
     def __len__(self) -> int:
-        return _native.lane.array_slice_length(self._array, self._part)  # type: ignore[no-any-return]
+        return _native.lane.array_slice_length(self._array, self._part)
 
     def __iter__(self) -> Iterator[T]:
         return self._array._parkit_iter(self._part)

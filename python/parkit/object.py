@@ -54,6 +54,8 @@ class Object:
 
     #: What the core keeps of objects of the class: gocore/object's Kind.
     _parkit_kind: ClassVar[int] = 0
+    #: Flags of the state with which they are created: gocore/object's FlagsGiven.
+    _parkit_flags: ClassVar[int] = 0
     _parkit_attr_hooks: ClassVar[bool] = False
 
     def __init__(

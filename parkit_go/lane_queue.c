@@ -1,0 +1,202 @@
+/* The fast lane: queues. An operation is tried at once, as any other; only what
+ * finds the queue full or empty crosses a second time, to wait. */
+#include "lane_python.h"
+
+#include <stdlib.h>
+
+#include "_cgo_export.h"
+
+/* The exceptions of Python's queue module, and our ShutDown. */
+static PyObject *full, *empty, *shut_down;
+
+/* The exception of what a queue answers. Returns NULL. */
+static PyObject *
+answer(int rc, pk_words *words, PyObject *none)
+{
+    switch (rc) {
+    case PK_FULL:
+        PyErr_SetNone(full);
+        return NULL;
+    case PK_SHUT:
+        PyErr_SetNone(shut_down);
+        return NULL;
+    case PK_NOTHING:
+        PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+        return NULL;
+    case PK_NOTFOUND:
+        PyErr_SetNone(none);
+        return NULL;
+    }
+    return rc < 0 ? NULL : pk_raise(rc, words);
+}
+
+/* block and timeout of put and get: *ns as pk_timeout, 0 for "do not wait". A
+ * block of None is true, but in a transaction, where nothing can come. */
+static int
+patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft)
+{
+    *soft = block == Py_None;
+    *ns = 0;
+    int wait = *soft ? 1 : PyObject_IsTrue(block);
+    if (wait <= 0)
+        return wait;
+    return pk_timeout(timeout, ns);
+}
+
+/* Whether a wait has a point: rc is what the queue answered at once. */
+static int
+waits(PyObject *obj, int64_t ns, int soft)
+{
+    return ns != 0 && !(soft && pkInTransaction(pk_handle(obj), pk_open_scopes()));
+}
+
+/* queue_put(obj, item, rank, block, timeout) */
+static PyObject *
+queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    pk_buf rank, own;
+    pk_value value;
+    int64_t ns;
+    int soft, rc = 0;
+    if (pk_arity("queue_put", nargs, 5, 5) < 0 || patience(args[3], args[4], &ns, &soft) < 0)
+        return NULL;
+    pk_buf_init(&rank);
+    pk_buf_init(&own);
+    if (args[2] != Py_None)
+        rc = pk_encode_key(args[2], &rank, &own);
+    pk_buf_free(&own);
+    if (rc < 0 || pk_encode_value(args[1], &value) < 0) {
+        pk_buf_free(&rank);
+        return NULL;
+    }
+    pk_entry e = pk_item(&value);
+    e.key = rank.len ? rank.p : NULL;
+    e.keylen = (size_t)rank.len;
+    PK_CROSS(rc, args[0], h, w, pkQueuePut(h, pk_open_scopes(), &e, w, &words));
+    if (rc == PK_FULL && waits(args[0], ns, soft)) {
+        pk_wait wait;
+        int64_t h = pk_handle(args[0]);
+        pk_wait_begin(&wait, ns);
+        rc = pkQueuePutWait(h, pk_open_scopes(), &e, &wait, &words);
+        pk_wait_end(&wait);
+    }
+    pk_value_free(&value);
+    pk_buf_free(&rank);
+    if (rc)
+        return answer(rc, &words, full);
+    Py_RETURN_NONE;
+}
+
+/* queue_get(obj, block, timeout) */
+static PyObject *
+queue_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    unsigned char room[PK_ROOM];
+    pk_words words = {0};
+    pk_got got = {0};
+    int64_t ns;
+    int soft, rc;
+    if (pk_arity("queue_get", nargs, 3, 3) < 0 || patience(args[1], args[2], &ns, &soft) < 0)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, w, &words));
+    if (rc == PK_NOTFOUND && waits(args[0], ns, soft)) {
+        pk_wait wait;
+        int64_t h = pk_handle(args[0]);
+        pk_wait_begin(&wait, ns);
+        rc = pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, &wait, &words);
+        pk_wait_end(&wait);
+    }
+    if (rc)
+        return answer(rc, &words, empty);
+    return pk_take(&got);
+}
+
+static PyObject *
+queue_join(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    uint64_t length, next, limit, pending;
+    uint32_t flags;
+    int64_t ns;
+    int rc;
+    if (pk_arity("queue_join", nargs, 2, 2) < 0 || pk_timeout(args[1], &ns) < 0)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w, pkSequence(h, pk_open_scopes(), &length, &next, &limit, &pending, &flags, &words));
+    if (rc == PK_OK && pending != 0) {
+        pk_wait wait;
+        int64_t h = pk_handle(args[0]);
+        pk_wait_begin(&wait, ns);
+        rc = pkQueueJoin(h, pk_open_scopes(), &wait, &words);
+        pk_wait_end(&wait);
+    }
+    if (rc)
+        return answer(rc, &words, empty);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+change(PyObject *obj, int what, uint64_t limit)
+{
+    pk_words words = {0};
+    int rc;
+    PK_CROSS(rc, obj, h, w, pkQueueChange(h, pk_open_scopes(), what, limit, w, &words));
+    if (rc)
+        return answer(rc, &words, empty);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+queue_done(PyObject *Py_UNUSED(module), PyObject *obj)
+{
+    return change(obj, PK_DONE, 0);
+}
+
+static PyObject *
+queue_clear(PyObject *Py_UNUSED(module), PyObject *obj)
+{
+    return change(obj, PK_CLEAR, 0);
+}
+
+static PyObject *
+queue_shut(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    int shut;
+    if (pk_arity("queue_shut", nargs, 2, 2) < 0 || (shut = PyObject_IsTrue(args[1])) < 0)
+        return NULL;
+    return change(args[0], shut ? PK_SHUT_DOWN : PK_REOPEN, 0);
+}
+
+static PyObject *
+queue_limit(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (pk_arity("queue_limit", nargs, 2, 2) < 0)
+        return NULL;
+    unsigned long long limit = PyLong_AsUnsignedLongLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    return change(args[0], PK_LIMIT, limit);
+}
+
+static PyObject *
+queue_errors(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (pk_arity("queue_errors", nargs, 3, 3) < 0)
+        return NULL;
+    Py_XSETREF(full, Py_NewRef(args[0]));
+    Py_XSETREF(empty, Py_NewRef(args[1]));
+    Py_XSETREF(shut_down, Py_NewRef(args[2]));
+    Py_RETURN_NONE;
+}
+
+PyMethodDef pk_queue_methods[] = {
+    PK_FAST("queue_errors", queue_errors, "queue_errors(Full, Empty, ShutDown)"),
+    PK_FAST("queue_put", queue_put, "queue_put(obj, item, rank, block, timeout)"),
+    PK_FAST("queue_get", queue_get, "queue_get(obj, block, timeout) -> item"),
+    PK_FAST("queue_join", queue_join, "queue_join(obj, timeout)"),
+    {"queue_done", queue_done, METH_O, "queue_done(obj)"},
+    {"queue_clear", queue_clear, METH_O, "queue_clear(obj)"},
+    PK_FAST("queue_limit", queue_limit, "queue_limit(obj, limit)"),
+    PK_FAST("queue_shut", queue_shut, "queue_shut(obj, shut)"),
+    {NULL, NULL, 0, NULL},
+};

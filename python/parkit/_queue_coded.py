@@ -1,0 +1,34 @@
+"""Queues of classes that replace a hook: each item goes through the class's own functions."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from . import _native, _value_hooks
+from ._value_hooks import CodedValues
+from .queue import Queue
+
+T = TypeVar("T")
+
+
+class CodedQueue(Queue[T], CodedValues):
+    """What Queue.__init_subclass__ adds to a class that replaces a hook."""
+
+    __slots__ = ()
+
+    _parkit_internal = True
+
+    def put(self, item: T, block: bool | None = None, timeout: float | None = None) -> None:
+        if block is None and not self.default_block:
+            block = timeout is not None
+        _native.lane.queue_put(self, self._stored_value(item), None, block, timeout)
+
+    def get(self, block: bool | None = None, timeout: float | None = None) -> T:
+        if block is None and not self.default_block:
+            block = timeout is not None
+        return self._value_of(_native.lane.queue_get(self, block, timeout))  # type: ignore[no-any-return]
+
+
+def install(cls: type[Any]) -> None:
+    """As _value_hooks.install: a class that derives from LifoQueue or PriorityQueue gets it before Queue."""
+    _value_hooks.install(cls, Queue, CodedQueue)

@@ -1,0 +1,312 @@
+"""Queue, LifoQueue and PriorityQueue: those of Python's queue module, kept in a namespace and shared by processes."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from . import _native
+from ._value_hooks import CodedValues, ValueHooks
+from .array import as_limit
+
+__all__ = ["LifoQueue", "PriorityQueue", "Queue", "ShutDown"]
+
+T = TypeVar("T")
+
+# Bits of the state's flags, those of gocore/object.
+_LIFO, _RANKED, _SHUT = 1 << 11, 1 << 12, 1 << 13
+
+_SWITCH = "PARKIT_QUEUE_BLOCK"
+
+
+class _ShutDown(Exception):
+    """A queue was put to, or an empty one taken from, after it was shut down."""
+
+
+_ShutDown.__name__ = _ShutDown.__qualname__ = "ShutDown"
+
+#: What queues that were shut down raise: ``queue.ShutDown`` where Python has it, from 3.13.
+ShutDown: type[Exception] = getattr(queue, "ShutDown", _ShutDown)
+
+
+class Queue(ValueHooks, Generic[T]):
+    """A persistent queue that any number of processes put to and take from: first in, first out.
+
+    :param maxsize: how many items it holds at most, 0 for no bound. Given when the queue is created,
+        and not looked at when one is bound.
+
+    It has the whole of ``queue.Queue``, whose exceptions it raises; waiting costs no time and polls nothing. What
+    cannot be done at once waits, as there, unless ``block=False`` is given, or ``block`` is not given and
+
+    - the thread is inside a :func:`transaction` of the namespace, where nobody else can put or take;
+    - or :attr:`default_block` is False, for this class or, by ``PARKIT_QUEUE_BLOCK=0``, for the process.
+
+    In these cases it raises ``queue.Full`` or ``queue.Empty`` at once. An explicit ``block=True`` inside a transaction
+    raises TransactionError where it would have to wait.
+
+    An item is taken when ``get`` has returned, or by the commit of the transaction that it is in: taking an item
+    and storing what came of it can be one transaction. An exception in it puts the item back in its place.
+
+    For the other arguments and the errors see :class:`Object`.
+
+    >>> jobs = Queue('house/jobs', create=True)
+    >>> jobs.put('sweep')
+    >>> jobs.put('dust')
+    >>> jobs.get(), jobs.qsize()
+    ('sweep', 1)
+    >>> with transaction(jobs):
+    ...     jobs.put('iron ' + jobs.get())
+    >>> jobs.get(timeout=1)
+    'iron dust'
+    """
+
+    __slots__ = ()
+
+    _parkit_kind = 3
+
+    #: What ``block`` is outside of transactions if it is not given.
+    default_block: ClassVar[bool] = os.environ.get(_SWITCH, "1").strip().lower() not in ("0", "false", "no", "off")
+
+    def __init__(
+        self,
+        path: str | None = None,
+        /,
+        *,
+        maxsize: int | None = 0,
+        metadata: Mapping[str, Any] | None = None,
+        site_uuid: str | None = None,
+        create: bool = False,
+        bind: bool = True,
+        on_init: Callable[[bool], object] | None = None,
+    ) -> None:
+        limit = as_limit(maxsize)
+        self._parkit_open(path, metadata, site_uuid, create, bind, on_init, limit=limit)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if not cls.__dict__.get("_parkit_internal", False):
+            from . import _queue_coded
+
+            _queue_coded.install(cls)
+
+    @property
+    def maxsize(self) -> int:
+        """How many items the queue holds at most; 0 for no bound. When it is lowered, items beyond it stay."""
+        return _native.lane.sequence(self)[2]
+
+    @maxsize.setter
+    def maxsize(self, value: int) -> None:
+        _native.lane.queue_limit(self, as_limit(value))
+
+    # ---- Putting and taking ----
+
+    def put(self, item: T, block: bool | None = None, timeout: float | None = None) -> None:
+        """Add an item.
+
+        :param block: whether to wait for room; for None see the class
+        :param timeout: for how many seconds; None is for ever
+        :raises queue.Full: there is no room, or was none in time
+        :raises ShutDown: the queue was shut down
+        :raises TransactionError: it would have to wait inside a transaction
+        """
+        if block is None and not self.default_block:
+            block = timeout is not None
+        _native.lane.queue_put(self, item, None, block, timeout)
+
+    def get(self, block: bool | None = None, timeout: float | None = None) -> T:
+        """Remove and return the next item.
+
+        :param block: whether to wait for one; for None see the class
+        :param timeout: for how many seconds; None is for ever
+        :raises queue.Empty: there is none, or was none in time
+        :raises ShutDown: the queue is empty and was shut down
+        :raises TransactionError: it would have to wait inside a transaction
+        """
+        if block is None and not self.default_block:
+            block = timeout is not None
+        return _native.lane.queue_get(self, block, timeout)  # type: ignore[no-any-return]
+
+    def put_nowait(self, item: T) -> None:
+        """``put(item, block=False)``"""
+        self.put(item, False)
+
+    def get_nowait(self) -> T:
+        """``get(block=False)``"""
+        return self.get(False)
+
+    # ---- What there is ----
+
+    def qsize(self) -> int:
+        """How many items there are to take."""
+        return _native.lane.length(self)
+
+    __len__ = qsize
+
+    def __bool__(self) -> bool:
+        # As queue.Queue, which has no length: `if q` asks whether there is a queue.
+        return True
+
+    def empty(self) -> bool:
+        """Whether there is no item, at this moment."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Whether there is no room, at this moment."""
+        length, _, limit, _, _ = _native.lane.sequence(self)
+        return bool(0 < limit <= length)
+
+    def clear(self) -> None:
+        """Remove all items. They count as done with."""
+        _native.lane.queue_clear(self)
+
+    # ---- Being done ----
+
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and not yet said to be done with, by whichever process."""
+        return _native.lane.sequence(self)[3]
+
+    def task_done(self) -> None:
+        """Say that an item that was taken is done with; when it was the last, :meth:`join` returns.
+
+        :raises ValueError: there is no such item
+        """
+        _native.lane.queue_done(self)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until all items that were put are done with.
+
+        :param timeout: for how many seconds; None is for ever
+        :raises WaitTimeout: they were not in time; a TimeoutError
+        :raises TransactionError: it would have to wait inside a transaction
+
+        >>> jobs = Queue('house/rooms', create=True)
+        >>> jobs.put('sweep')
+        >>> worker = threading.Thread(target=lambda: (jobs.get(), jobs.task_done()))
+        >>> worker.start()
+        >>> jobs.join()
+        >>> jobs.unfinished_tasks
+        0
+        """
+        _native.lane.queue_join(self, timeout)
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Have the queue take no more items, for every process, until :meth:`reopen`.
+
+        What is there can still be taken; after it, ``get`` raises ShutDown, also where it waits already.
+
+        :param immediate: remove what is there; it counts as done with
+
+        >>> jobs = Queue('house/chores', create=True)
+        >>> jobs.put('sweep')
+        >>> jobs.shutdown()
+        >>> jobs.get()
+        'sweep'
+        >>> try:
+        ...     jobs.get()
+        ... except ShutDown:
+        ...     print('closed')
+        closed
+        """
+        if not immediate:
+            _native.lane.queue_shut(self, True)
+            return
+        from .transaction import transaction
+
+        with transaction(self):
+            _native.lane.queue_shut(self, True)
+            _native.lane.queue_clear(self)
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down."""
+        return bool(_native.lane.sequence(self)[4] & _SHUT)
+
+    def reopen(self) -> None:
+        """Have a queue that was shut down take items again."""
+        _native.lane.queue_shut(self, False)
+
+
+class LifoQueue(Queue[T]):
+    """A :class:`Queue` that gives the item that was put last: a stack.
+
+    >>> plates = LifoQueue('house/plates', create=True)
+    >>> plates.put('blue')
+    >>> plates.put('white')
+    >>> plates.get()
+    'white'
+    """
+
+    __slots__ = ()
+
+    _parkit_flags: ClassVar[int] = _LIFO
+
+
+class PriorityQueue(Queue[T]):
+    """A :class:`Queue` that gives the smallest item first.
+
+    As with ``queue.PriorityQueue``, items are often tuples such as ``(priority, what)``. How far an item counts for
+    the order is what :meth:`rank` makes of it; items of the same rank come in the order in which they were put.
+
+    >>> calls = PriorityQueue('house/calls', create=True)
+    >>> calls.put((2, {'who': 'plumber'}))
+    >>> calls.put((1, {'who': 'doctor'}))
+    >>> calls.put((2, {'who': 'aunt'}))
+    >>> [calls.get()[1]['who'] for _ in range(3)]
+    ['doctor', 'plumber', 'aunt']
+    """
+
+    __slots__ = ()
+
+    _parkit_flags: ClassVar[int] = _RANKED
+
+    def rank(self, item: T, /) -> Any:
+        """What the order of an item is, for subclasses to replace: a plain value, or a tuple of plain values.
+
+        Plain are None, bool, int, float, str, bytes and tuples of these. By default it is the item if it is plain;
+        of a tuple or a list the part before the first member that is not; of a dataclass with ``order=True`` its
+        fields that are compared. The rank is compared as the keys of a :class:`Dict` are, in the first 450 bytes or so.
+
+        :raises TypeError: the item has no order
+        """
+        if isinstance(item, (tuple, list)):
+            members: list[Any] = list(item)
+        elif getattr(getattr(type(item), "__dataclass_params__", None), "order", False):
+            import dataclasses
+
+            members = [getattr(item, f.name) for f in dataclasses.fields(item) if f.compare]  # type: ignore[arg-type]
+        else:
+            members = [item]
+        plain = 0
+        while plain < len(members) and _is_plain(members[plain]):
+            plain += 1
+        if members and not plain:
+            raise TypeError(
+                f"an item of type {type(item).__name__} has no order that other processes would share: put tuples "
+                "that begin with the priority, or replace rank() in a subclass"
+            )
+        return tuple(members[:plain])
+
+    def put(self, item: T, block: bool | None = None, timeout: float | None = None) -> None:
+        if block is None and not self.default_block:
+            block = timeout is not None
+        rank = self.rank(item)
+        stored = self._stored_value(item) if isinstance(self, CodedValues) else item
+        _native.lane.queue_put(self, stored, rank if type(rank) is tuple else (rank,), block, timeout)
+
+    put.__doc__ = Queue.put.__doc__
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, bytes))
+
+
+def _tell(lane: Any, _: Any) -> None:
+    lane.queue_errors(queue.Full, queue.Empty, ShutDown)
+
+
+_native.on_load(_tell)

@@ -1,0 +1,417 @@
+"""Queue, LifoQueue and PriorityQueue: CPython's own tests of queues, and what is ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import pickle
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import parkit
+from conftest import Script
+from parkit import LifoQueue, PriorityQueue, Queue, TransactionError, snapshot, transaction
+from parkit.errors import WaitTimeout
+from parkit.queue import ShutDown
+
+cpython = pytest.importorskip("test.test_queue")
+
+pytestmark = pytest.mark.usefixtures("site")
+
+
+@pytest.fixture
+def q() -> Queue[Any]:
+    return Queue("q", create=True)
+
+
+# ---- CPython's tests; there are no deviations ----
+
+
+def anonymous(kind: type[Queue[Any]]) -> Callable[..., Queue[Any]]:
+    return lambda maxsize=0: kind(None, maxsize=maxsize)
+
+
+class FromCPython(cpython.BaseQueueTestMixin):  # type: ignore[misc]
+    kind: type[Queue[Any]]
+    queue = SimpleNamespace(Full=queue.Full, Empty=queue.Empty, ShutDown=ShutDown)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.type2test = anonymous(self.kind)
+
+
+class TestQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
+    kind = Queue
+
+
+class TestLifoQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
+    kind = LifoQueue
+
+
+class TestPriorityQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
+    kind = PriorityQueue
+
+
+# ---- Ours ----
+
+
+def soon(function: Callable[..., object], *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread
+
+
+VALUES = [None, 0, -1.5, 2**70, "é" * 3000, b"x" * 100_000, (1, [2]), {"a": 1}]
+
+
+@pytest.mark.parametrize("kind", [Queue, LifoQueue])
+def test_values_of_all_kinds(kind: type[Queue[Any]]) -> None:
+    q = kind("values", create=True)
+    for scope in (True, False):
+        for value in VALUES:
+            q.put(value)
+        want = VALUES if kind is Queue else VALUES[::-1]
+        if scope:
+            with transaction(q):
+                assert [q.get() for _ in VALUES] == want
+        else:
+            assert [q.get() for _ in VALUES] == want
+
+
+def test_what_cannot_be_stored_changes_nothing(q: Queue[Any]) -> None:
+    version = q.version
+    with pytest.raises(TypeError):
+        q.put(x for x in ())
+    assert (q.qsize(), q.unfinished_tasks, q.version) == (0, 0, version)
+
+
+def test_inside_a_transaction_nothing_waits(q: Queue[Any]) -> None:
+    q.maxsize = 1
+    with transaction(q):
+        with pytest.raises(queue.Empty):
+            q.get()
+        with pytest.raises(queue.Empty):
+            q.get(timeout=60)
+        with pytest.raises(TransactionError, match="block=False"):
+            q.get(True)
+        q.put(1)
+        with pytest.raises(queue.Full):
+            q.put(2)
+        with pytest.raises(TransactionError, match="block=False"):
+            q.put(2, block=True, timeout=60)
+        with pytest.raises(TransactionError):
+            q.join()
+    assert q.get() == 1
+    with snapshot(q):  # writes in it go through on their own, and so do waits
+        other = soon(q.put, 3)
+        assert q.get() == 3
+        assert q.empty()
+    other.join()
+
+
+def test_by_default_it_waits_or_not_as_its_class_says() -> None:
+    class Hasty(Queue[Any]):
+        default_block = False
+
+    q = Hasty("hasty", create=True, maxsize=1)
+    with pytest.raises(queue.Empty):
+        q.get()
+    with pytest.raises(queue.Empty):
+        q.get(timeout=0.01)
+    q.put(1)
+    with pytest.raises(queue.Full):
+        q.put(2)
+    other = soon(lambda: time.sleep(0.01) or q.get())
+    q.put(2, block=True)
+    other.join()
+
+
+def test_the_environment_can_say_that_it_does_not_wait(script: Script, tmp_path: Path) -> None:
+    source = """
+import queue, sys, parkit
+parkit.set_default_site(sys.argv[1], create=True)
+try:
+    parkit.Queue('q', create=True).get()
+except queue.Empty:
+    print('empty')
+"""
+    assert script(source, str(tmp_path / "s"), PARKIT_QUEUE_BLOCK="0").stdout == "empty\n"
+
+
+def test_an_aborted_transaction_puts_items_back_in_their_place(q: Queue[Any]) -> None:
+    for i in range(5):
+        q.put(i)
+    with pytest.raises(ZeroDivisionError), transaction(q):
+        assert [q.get(), q.get()] == [0, 1]
+        q.put(9)
+        1 / 0  # noqa: B018
+    assert q.unfinished_tasks == 5
+    assert [q.get() for _ in range(5)] == list(range(5))
+
+
+def test_shutting_down(q: Queue[Any]) -> None:
+    q.put(1)
+    q.put(2)
+    caught: list[BaseException] = []
+
+    def taker() -> None:
+        try:
+            while True:
+                q.get()
+        except ShutDown as error:
+            caught.append(error)
+
+    thread = soon(taker)
+    while q.qsize():
+        parkit.wait(q, condition=q.empty)
+    q.shutdown()
+    thread.join(10)
+    assert len(caught) == 1
+    assert q.is_shutdown
+    with pytest.raises(ShutDown):
+        q.put(1)
+    with pytest.raises(ShutDown):
+        q.get()
+    q.reopen()
+    q.put(3)
+    assert q.unfinished_tasks == 3
+    q.shutdown(immediate=True)
+    assert (q.qsize(), q.unfinished_tasks) == (0, 2)
+    q.reopen()
+    with pytest.raises(queue.Empty):
+        q.get_nowait()
+
+
+def test_joining_and_clearing(q: Queue[Any]) -> None:
+    for i in range(3):
+        q.put(i)
+    q.get()
+    with pytest.raises(WaitTimeout):
+        q.join(timeout=0.01)
+    q.clear()
+    assert q.unfinished_tasks == 1
+    thread = soon(q.join)
+    q.task_done()
+    thread.join(10)
+    assert not thread.is_alive()
+    with pytest.raises(ValueError, match="too many"):
+        q.task_done()
+    q.put(1)
+    with pytest.raises(ValueError, match="too many"):
+        q.task_done()  # it was not taken yet
+
+
+def test_what_it_is(q: Queue[Any]) -> None:
+    assert bool(q)
+    assert (len(q), q.maxsize, q.full(), q.empty()) == (0, 0, False, True)
+    assert pickle.loads(pickle.dumps(q)) == q
+    assert Queue("small", create=True, maxsize=2).maxsize == 2
+    assert Queue("small", maxsize=5).maxsize == 2
+    stack = LifoQueue("stack", create=True)
+    stack.put(1)
+    stack.put(2)
+    assert Queue("stack").get() == 2
+    with pytest.raises(TypeError):
+        LifoQueue("q")
+    PriorityQueue("ranked", create=True)
+    with pytest.raises(TypeError, match="own class"):
+        Queue("ranked").put(1)
+
+
+def test_dropping_it_ends_a_wait(q: Queue[Any]) -> None:
+    caught: list[BaseException] = []
+
+    def taker() -> None:
+        try:
+            q.get()
+        except parkit.ObjectNotFoundError as error:
+            caught.append(error)
+
+    thread = soon(taker)
+    q.drop()
+    thread.join(10)
+    assert len(caught) == 1
+
+
+@dataclasses.dataclass(order=True)
+class Job:
+    urgency: int
+    what: Any = dataclasses.field(compare=False)
+
+
+def test_ranks() -> None:
+    p: PriorityQueue[Any] = PriorityQueue("p", create=True)
+    items: list[Any] = [(2, "b"), (1, "z"), (2, "a"), (-1.5,), (1, "z", 3), (True, "m")]
+    for item in items:
+        p.put(item)
+    assert [p.get() for _ in items] == sorted(items)
+    for job in (Job(3, {"n": 1}), Job(1, [2]), Job(3, {"n": 0})):
+        p.put(job)
+    assert [p.get().what for _ in range(3)] == [[2], {"n": 1}, {"n": 0}]
+    for item in ((1, {"x": 1}), (0, {}), (1, {"a": 1})):
+        p.put(item)
+    assert [p.get() for _ in range(3)] == [(0, {}), (1, {"x": 1}), (1, {"a": 1})]
+    with pytest.raises(TypeError, match="rank"):
+        p.put({"no": "order"})
+    for long in ("b" * 2000, "a" * 2000, "a" * 2000):
+        p.put(long)
+    assert [p.get()[0] for _ in range(3)] == ["a", "a", "b"]
+
+    class Shortest(PriorityQueue[str]):
+        def rank(self, item: str, /) -> int:
+            return len(item)
+
+        encode_value = None  # type: ignore[assignment]
+
+        def decode_value(self, data: bytes, metadata: Any = None, /) -> Any:
+            return data.decode() if metadata is None else data
+
+    shortest: Any = Shortest("shortest", create=True)
+    for word in (b"ccc", b"a", b"bb"):
+        shortest.put(word)
+    assert [shortest.get() for _ in range(3)] == ["a", "bb", "ccc"]
+
+
+def test_several_processes(script: Script, tmp_path: Path) -> None:
+    """None lost, none doubled, in order for each producer, at a bound."""
+    script(
+        """
+import os, sys, parkit
+parkit.set_default_site(sys.argv[1], create=True, memory=True)
+q = parkit.Queue('q', create=True, maxsize=50)
+found = parkit.Dict('found', create=True)
+EACH = 1000
+def child(function, *args):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function(*args)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    return pid
+def produce(p):
+    for i in range(EACH):
+        q.put((p, i))
+def consume(c):
+    last, got = {}, []
+    while (item := q.get()) is not None:
+        assert last.get(item[0], -1) < item[1]
+        last[item[0]] = item[1]
+        got.append(item)
+        q.task_done()
+    found[c] = got
+producers = [child(produce, p) for p in range(3)]
+consumers = [child(consume, c) for c in range(3)]
+for pid in producers:
+    assert os.waitpid(pid, 0)[1] == 0
+q.join()
+for _ in consumers:
+    q.put(None)
+for pid in consumers:
+    assert os.waitpid(pid, 0)[1] == 0
+items = sorted(item for got in found.values() for item in got)
+assert items == [(p, i) for p in range(3) for i in range(EACH)]
+""",
+        str(tmp_path / "several"),
+    )
+
+
+class Machine(RuleBasedStateMachine):
+    """A queue beside its model, over transactions and savepoints that fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[tuple[Any, list[Any], int]] = []
+
+    @initialize(kind=st.sampled_from([Queue, LifoQueue, PriorityQueue]), maxsize=st.sampled_from([0, 1, 4]))
+    def make(self, kind: type[Queue[Any]], maxsize: int) -> None:
+        self.queue: Queue[Any] = kind(None, maxsize=maxsize)
+        self.kind, self.maxsize, self.model, self.pending = kind, maxsize, [], 0  # type: ignore[var-annotated]
+
+    @rule(value=st.one_of(st.integers(), st.floats(allow_nan=False)))
+    def put(self, value: Any) -> None:
+        if self.maxsize and len(self.model) >= self.maxsize:
+            with pytest.raises(queue.Full):
+                self.queue.put(value, block=False)
+            return
+        self.queue.put(value)
+        self.pending += 1
+        if self.kind is PriorityQueue:
+            heapq.heappush(self.model, value)
+        else:
+            self.model.append(value)
+
+    @rule()
+    def get(self) -> None:
+        if not self.model:
+            with pytest.raises(queue.Empty):
+                self.queue.get_nowait()
+            return
+        if self.kind is PriorityQueue:
+            want = heapq.heappop(self.model)
+        else:
+            want = deque(self.model).popleft() if self.kind is Queue else self.model[-1]
+            del self.model[0 if self.kind is Queue else -1]
+        assert self.queue.get() == want
+
+    @rule()
+    def done(self) -> None:
+        if self.pending == len(self.model):
+            with pytest.raises(ValueError, match="too many"):
+                self.queue.task_done()
+        else:
+            self.queue.task_done()
+            self.pending -= 1
+
+    @rule()
+    def clear(self) -> None:
+        self.queue.clear()
+        self.pending -= len(self.model)
+        self.model.clear()
+
+    @precondition(lambda self: len(self.stack) < 4)
+    @rule()
+    def begin(self) -> None:
+        scope = transaction(self.queue)
+        scope.__enter__()
+        self.stack.append((scope, list(self.model), self.pending))
+
+    @precondition(lambda self: bool(self.stack))
+    @rule(keep=st.booleans())
+    def end(self, keep: bool) -> None:
+        scope, before, pending = self.stack.pop()
+        if keep:
+            scope.__exit__(None, None, None)
+        else:
+            scope.__exit__(ValueError, ValueError(), None)
+            self.model, self.pending = before, pending
+
+    @invariant()
+    def same(self) -> None:
+        if hasattr(self, "queue"):
+            assert self.queue.qsize() == len(self.model)
+            assert self.queue.unfinished_tasks == self.pending
+            assert self.queue.full() == (0 < self.maxsize <= len(self.model))
+
+    def teardown(self) -> None:
+        while self.stack:
+            self.end(False)
+
+
+def test_queues_beside_their_models() -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))  # type: ignore[no-untyped-call]
