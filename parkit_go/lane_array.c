@@ -228,6 +228,32 @@ sequence(PyObject *Py_UNUSED(module), PyObject *obj)
                          (unsigned long long)pending, (unsigned int)flags);
 }
 
+/* array_wait(obj, position, timeout) */
+static PyObject *
+array_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    pk_wait wait;
+    int64_t ns;
+    int rc;
+    if (pk_arity("array_wait", nargs, 3, 3) < 0 || pk_timeout(args[2], &ns) < 0)
+        return NULL;
+    unsigned long long position = PyLong_AsUnsignedLongLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    do {
+        int64_t h = pk_handle(args[0]);
+        if (h < 0)
+            return NULL;
+        pk_wait_begin(&wait, ns);
+        rc = pkArrayWait(h, pk_open_scopes(), position, &wait, &words);
+        pk_wait_end(&wait);
+    } while (rc == PK_STALE && pk_rebind(args[0]) == 0);
+    if (rc)
+        return PyErr_Occurred() && rc == PK_STALE ? NULL : pk_raise(rc, &words);
+    Py_RETURN_NONE;
+}
+
 /* ---- Methods ---- */
 
 static PyMethodDef type_methods[] = {
@@ -249,6 +275,7 @@ PyMethodDef pk_array_methods[] = {
     PK_FAST("array_pop", array_pop, "array_pop(obj, last) -> value"),
     PK_FAST("array_extend", array_extend, "array_extend(obj, iterable)"),
     {"array_clear", array_clear, METH_O, "array_clear(obj)"},
+    PK_FAST("array_wait", array_wait, "array_wait(obj, position, timeout)"),
     PK_FAST("array_slice_length", array_slice_length, "array_slice_length(obj, slice) -> int"),
     {"sequence", sequence, METH_O, "sequence(obj) -> (length, next, limit, pending, flags)"},
     {NULL, NULL, 0, NULL},

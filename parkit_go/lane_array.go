@@ -120,6 +120,14 @@ func pkArraySliceLength(handle C.int64_t, scopes *C.pk_scopes, start, stop, step
 	})
 }
 
+//export pkArrayWait
+func pkArrayWait(handle C.int64_t, scopes *C.pk_scopes, position C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+	defer guarded("wait for items", words, &rc)
+	return patient(handle, scopes, wait, words, "wait for items", func(o *object.Object, w store.Wait) error {
+		return coll.ArrayWait(o, w, uint64(position))
+	})
+}
+
 // pkSequence tells of an array or a queue: the position of the next item, the
 // bound on the length (0 for none) and how many items are not done with.
 //

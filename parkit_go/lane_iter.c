@@ -190,7 +190,34 @@ array_iter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     return (PyObject *)it;
 }
 
+/* array_tail(obj, position) */
+static PyObject *
+array_tail(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    uint64_t next = 0;
+    int rc;
+    if (pk_arity("array_tail", nargs, 2, 2) < 0)
+        return NULL;
+    unsigned long long position = PyLong_AsUnsignedLongLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    iterator *it = new_iterator(1);
+    if (it == NULL)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w,
+             pkArrayTail(h, pk_open_scopes(), position, &next, &it->cursor, &it->batch, &words));
+    if (rc) {
+        if (rc > 0)
+            pk_raise(rc, &words);
+        Py_DECREF(it);
+        return NULL;
+    }
+    return Py_BuildValue("NK", it, (unsigned long long)next);
+}
+
 PyMethodDef pk_iter_methods[] = {
+    PK_FAST("array_tail", array_tail, "array_tail(obj, position) -> (iterator, next position)"),
     PK_FAST("array_iter", array_iter, "array_iter(obj, slice) -> iterator"),
     PK_FAST("dict_iter", dict_iter, "dict_iter(obj, what, flags, lo, hi) -> iterator"),
     {NULL, NULL, 0, NULL},

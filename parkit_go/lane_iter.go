@@ -51,6 +51,19 @@ func pkArrayCursor(handle C.int64_t, scopes *C.pk_scopes, start, stop, step C.in
 	return h.iterate(found, err, number, batch, words)
 }
 
+//export pkArrayTail
+func pkArrayTail(handle C.int64_t, scopes *C.pk_scopes, position C.uint64_t, next *C.uint64_t, number *C.uintptr_t, batch *C.pk_batch, words *C.pk_words) (rc C.int) {
+	defer guarded("iterate over array", words, &rc)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	h := heldIn(scopes, o.space)
+	found, end, err := coll.NewArrayTail(o.Object, h.tx(), uint64(position))
+	*next = C.uint64_t(end)
+	return h.iterate(found, err, number, batch, words)
+}
+
 // tx is the scope's transaction; nil without a scope.
 func (h *held) tx() *object.Tx {
 	if h == nil {

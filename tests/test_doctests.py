@@ -21,6 +21,7 @@ MODULES = [
     "parkit.profile",
     "parkit.queue",
     "parkit.site",
+    "parkit.stream",
     "parkit.symbols",
     "parkit.transaction",
     "parkit.wait",

@@ -60,6 +60,7 @@ EXPORTED = {
     "set_default_site",
     "setenv",
     "snapshot",
+    "stream",
     "transaction",
     "wait",
 }
@@ -78,6 +79,7 @@ SIGNATURES: dict[str, tuple[int, set[str]]] = {
     "import_site": (1, {"create"}),
     "get_site_uuid": (1, {"create"}),
     "get_default_site": (0, set()),
+    "stream": (1, {"batch"}),
     "transaction": (1, {"site_uuid"}),
     "snapshot": (1, {"site_uuid"}),
     "bind_symbol": (2, {"overwrite", "site_uuid"}),

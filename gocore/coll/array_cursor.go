@@ -51,6 +51,31 @@ func NewArrayCursor(o *object.Object, tx *object.Tx, s Slice) (*Cursor, error) {
 	return newCursor(o, tx, &arraySource{o: o, slice: s})
 }
 
+// NewArrayTail makes a cursor over the items from a position on; of those that
+// are gone, the array has nothing to say. next is the position behind the last
+// of them, which can be below position where items were popped. For tx see
+// newCursor.
+func NewArrayTail(o *object.Object, tx *object.Tx, position uint64) (c *Cursor, next uint64, err error) {
+	tail := &arraySource{o: o, slice: Everything, tail: true, position: position}
+	if c, err = newCursor(o, tx, tail); err != nil {
+		return nil, 0, err
+	}
+	if !tail.begun { // else it was drained by newCursor
+		if err := tail.begin(c.tx); err != nil {
+			c.Close()
+			return nil, 0, err
+		}
+	}
+	return c, tail.next, nil
+}
+
+// ArrayWait waits until the position of the next item differs from position;
+// errs.Timeout when the wait runs out. A negative timeout is no bound.
+func ArrayWait(o *object.Object, wait store.Wait, position uint64) error {
+	over := errs.New(errs.Timeout, "wait for items", o.Name, "none was appended in time")
+	return whenever(o, wait, over, func(state *object.State) bool { return state.Next != position }, nil)
+}
+
 // ArraySliceLength is how many items a slice of the array names.
 func ArraySliceLength(state *object.State, s Slice) int64 {
 	_, count := s.within(int64(state.Length))
@@ -61,9 +86,11 @@ func ArraySliceLength(state *object.State, s Slice) int64 {
 type arraySource struct {
 	o        *object.Object
 	slice    Slice
+	tail     bool // from position on, instead of slice
 	begun    bool
-	position uint64 // of the next item
+	position uint64 // of the next item to be read
 	left     int64
+	next     uint64 // that of the item that comes after the last one
 	entries  []store.Entry
 	keys     [][]byte
 	records  [][]byte
@@ -71,12 +98,9 @@ type arraySource struct {
 
 func (a *arraySource) fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, err error) {
 	if !a.begun {
-		state, err := tx.State(a.o)
-		if err != nil {
+		if err := a.begin(tx); err != nil {
 			return packed, false, err
 		}
-		first, count := a.slice.within(int64(state.Length))
-		a.position, a.left, a.begun = state.Next-state.Length+uint64(first), count, true
 	}
 	n := int(min(a.left, cursorEntries))
 	if n == 0 {
@@ -103,6 +127,24 @@ func (a *arraySource) fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, 
 		a.left--
 	}
 	return packed, a.left == 0, nil
+}
+
+// begin finds out which items there are to be read.
+func (a *arraySource) begin(tx *object.Tx) error {
+	state, err := tx.State(a.o)
+	if err != nil {
+		return err
+	}
+	lowest := state.Next - state.Length
+	if a.tail {
+		a.position = min(max(a.position, lowest), state.Next)
+		a.left = int64(state.Next - a.position)
+	} else {
+		first, count := a.slice.within(int64(state.Length))
+		a.position, a.left = lowest+uint64(first), count
+	}
+	a.next, a.begun = state.Next, true
+	return nil
 }
 
 // read fills entries with the next items.

@@ -242,6 +242,20 @@ func (m *arrayModel) steps() map[string]func(*rapid.T) {
 				t.Fatalf("slice %v of %d: %d items, want %d", s, len(m.items), len(got), len(want))
 			}
 		},
+		"tail": func(t *rapid.T) {
+			m.look(t, func(tx *object.Tx) {
+				state, err := tx.State(m.o)
+				need(t, err)
+				first := int(state.Next) - len(m.items)
+				position := max(0, rapid.IntRange(first-3, int(state.Next)+3).Draw(t, "position"))
+				c, next, err := coll.NewArrayTail(m.o, tx, uint64(position))
+				need(t, err)
+				want := m.items[min(max(position-first, 0), len(m.items)):]
+				if got := unpackValues(t, c); next != state.Next || !slices.EqualFunc(got, want, bytes.Equal) {
+					t.Fatalf("tail from %d: %d items up to %d, want %d up to %d", position, len(got), next, len(want), state.Next)
+				}
+			})
+		},
 		"clear": func(t *rapid.T) {
 			if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
 				need(t, m.update(t, func(tx *object.Tx) error { return coll.ArrayClear(tx, m.o) }))

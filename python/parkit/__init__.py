@@ -27,6 +27,7 @@ from .object import Object
 from .pool import disable_tasks, enable_tasks, get_concurrency, set_concurrency
 from .queue import LifoQueue, PriorityQueue, Queue
 from .site import get_default_site, get_site_uuid, import_site, set_default_site
+from .stream import stream
 from .symbols import bind_symbol, bind_symbols
 from .task import Task, task, tasks
 from .transaction import snapshot, transaction
@@ -73,6 +74,7 @@ __all__ = [
     "set_default_site",
     "setenv",
     "snapshot",
+    "stream",
     "task",
     "tasks",
     "transaction",

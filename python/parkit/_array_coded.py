@@ -36,5 +36,9 @@ class CodedArray(Array[T], CodedValues):
     def _parkit_extend(self, values: list[T]) -> None:
         _native.lane.array_extend(self, [self._stored_value(value) for value in values])
 
+    def _parkit_tail(self, position: int) -> tuple[Iterator[T], int]:
+        found, following = _native.lane.array_tail(self, position)
+        return map(self._value_of, found), following
+
     def _parkit_iter(self, part: slice) -> Iterator[T]:
         return map(self._value_of, _native.lane.array_iter(self, part))

@@ -226,6 +226,16 @@ def array_slice_length(obj: Object, part: slice, /) -> int:
 def array_iter(obj: Object, part: slice, /) -> iterator:
     """Iterate over the items that a slice names, as they are now."""
 
+def array_tail(obj: Object, position: int, /) -> tuple[iterator, int]:
+    """Iterate over the items from a position on, and the position that the next item will get."""
+
+def array_wait(obj: Object, position: int, timeout: float | None, /) -> None:
+    """Wait until the next item will get another position than this one.
+
+    :raises WaitTimeout: the time ran out
+    :raises TransactionError: called in a transaction of the namespace
+    """
+
 def sequence(obj: Object, /) -> tuple[int, int, int, int, int]:
     """Of an array or a queue: length, next position, bound of the length (0 for none), items not done with, flags."""
 

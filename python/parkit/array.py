@@ -244,6 +244,9 @@ class Array(ValueHooks, Sequence[T]):
     def _parkit_extend(self, values: list[T]) -> None:
         _native.lane.array_extend(self, values)
 
+    def _parkit_tail(self, position: int) -> tuple[Iterator[T], int]:
+        return _native.lane.array_tail(self, position)
+
     def _parkit_iter(self, part: slice) -> Iterator[T]:
         return _native.lane.array_iter(self, part)
 
