@@ -283,15 +283,12 @@ def test_ranks() -> None:
     assert [shortest.get() for _ in range(3)] == ["a", "bb", "ccc"]
 
 
-def test_several_processes(script: Script, tmp_path: Path) -> None:
-    """None lost, none doubled, in order for each producer, at a bound."""
-    script(
-        """
+SEVERAL = """
 import os, sys, parkit
-parkit.set_default_site(sys.argv[1], create=True, memory=True)
+memory, producers, consumers, each = (int(arg) for arg in sys.argv[2:])
+parkit.set_default_site(sys.argv[1], create=True, memory=bool(memory))
 q = parkit.Queue('q', create=True, maxsize=50)
 found = parkit.Dict('found', create=True)
-EACH = 1000
 def child(function, *args):
     pid = os.fork()
     if pid == 0:
@@ -303,7 +300,7 @@ def child(function, *args):
         os._exit(0)
     return pid
 def produce(p):
-    for i in range(EACH):
+    for i in range(each):
         q.put((p, i))
 def consume(c):
     last, got = {}, []
@@ -313,19 +310,51 @@ def consume(c):
         got.append(item)
         q.task_done()
     found[c] = got
-producers = [child(produce, p) for p in range(3)]
-consumers = [child(consume, c) for c in range(3)]
-for pid in producers:
+producing = [child(produce, p) for p in range(producers)]
+consuming = [child(consume, c) for c in range(consumers)]
+for pid in producing:
     assert os.waitpid(pid, 0)[1] == 0
 q.join()
-for _ in consumers:
+for _ in consuming:
     q.put(None)
-for pid in consumers:
+for pid in consuming:
     assert os.waitpid(pid, 0)[1] == 0
 items = sorted(item for got in found.values() for item in got)
-assert items == [(p, i) for p in range(3) for i in range(EACH)]
+assert items == [(p, i) for p in range(producers) for i in range(each)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("memory", "each"),
+    [(1, 1000), (0, 30), pytest.param(1, 25_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+)
+def test_several_processes(script: Script, tmp_path: Path, memory: int, each: int) -> None:
+    """None lost, none doubled, in order for each producer, at a bound."""
+    script(SEVERAL, str(tmp_path / "several"), str(memory), "4", "4", str(each), timeout=800)
+
+
+@pytest.mark.parametrize("pairs", [2000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_no_wake_up_is_lost(script: Script, tmp_path: Path, pairs: int) -> None:
+    """Two processes hand an item to and fro: if one wake-up were lost, both would sleep for ever."""
+    script(
+        """
+import os, sys, parkit
+parkit.set_default_site(sys.argv[1], create=True, memory=True)
+there, back = parkit.Queue('there', create=True), parkit.Queue('back', create=True)
+pairs = int(sys.argv[2])
+child = os.fork()
+if child == 0:
+    for i in range(pairs):
+        back.put(there.get())
+    os._exit(0)
+for i in range(pairs):
+    there.put(i)
+    assert back.get() == i
+assert os.waitpid(child, 0)[1] == 0
 """,
-        str(tmp_path / "several"),
+        str(tmp_path / "pairs"),
+        str(pairs),
+        timeout=800,
     )
 
 
