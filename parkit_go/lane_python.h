@@ -38,7 +38,10 @@ void pk_forget(pk_words *words);
 /* Runs CALL, an expression that uses the handle h, the wait w and the caller's
  * words, until it neither asks for another handle nor to be called without the
  * GIL. */
-#define PK_CROSS(rc, obj, h, w, CALL)                                          \
+#define PK_CROSS(rc, obj, h, w, CALL) PK_CROSS_WITHIN(rc, obj, h, w, -1, CALL)
+
+/* The same for a wait of NS nanoseconds. */
+#define PK_CROSS_WITHIN(rc, obj, h, w, NS, CALL)                               \
     do {                                                                       \
         pk_wait room_, *w = NULL;                                              \
         int rebound_ = 0;                                                      \
@@ -51,7 +54,7 @@ void pk_forget(pk_words *words);
             rc = CALL;                                                         \
             if (rc == PK_AGAIN) {                                              \
                 w = &room_;                                                    \
-                pk_wait_begin(w, -1);                                          \
+                pk_wait_begin(w, NS);                                          \
                 rc = CALL;                                                     \
                 pk_wait_end(w);                                                \
                 w = NULL;                                                      \

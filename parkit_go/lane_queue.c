@@ -73,8 +73,14 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     pk_entry e = pk_item(&value);
     e.key = rank.len ? rank.p : NULL;
     e.keylen = (size_t)rank.len;
-    PK_CROSS(rc, args[0], h, w, pkQueuePut(h, pk_open_scopes(), &e, w, &words));
-    if (rc == PK_FULL && waits(args[0], ns, soft)) {
+    int waited = 0;
+    if (ns == 0)
+        PK_CROSS(rc, args[0], h, w, pkQueuePut(h, pk_open_scopes(), &e, w, &words));
+    else /* the turn to write is waited for no longer than for room */
+        PK_CROSS_WITHIN(rc, args[0], h, w, ns,
+                        w ? (waited = 1, pkQueuePutWait(h, pk_open_scopes(), &e, w, &words))
+                          : pkQueuePut(h, pk_open_scopes(), &e, NULL, &words));
+    if (rc == PK_FULL && !waited && waits(args[0], ns, soft)) {
         pk_wait wait;
         int64_t h = pk_handle(args[0]);
         pk_wait_begin(&wait, ns);
@@ -99,8 +105,14 @@ queue_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int soft, rc;
     if (pk_arity("queue_get", nargs, 3, 3) < 0 || patience(args[1], args[2], &ns, &soft) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, w, &words));
-    if (rc == PK_NOTFOUND && waits(args[0], ns, soft)) {
+    int waited = 0;
+    if (ns == 0)
+        PK_CROSS(rc, args[0], h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, w, &words));
+    else /* the turn to write is waited for no longer than for an item */
+        PK_CROSS_WITHIN(rc, args[0], h, w, ns,
+                        w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, w, &words))
+                          : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, NULL, &words));
+    if (rc == PK_NOTFOUND && !waited && waits(args[0], ns, soft)) {
         pk_wait wait;
         int64_t h = pk_handle(args[0]);
         pk_wait_begin(&wait, ns);

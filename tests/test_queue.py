@@ -120,6 +120,26 @@ def test_inside_a_transaction_nothing_waits(q: Queue[Any]) -> None:
     other.join()
 
 
+def test_a_timeout_bounds_the_wait_for_the_turn_to_write_too(q: Queue[Any]) -> None:
+    q.put(1)
+    begun, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction(q):
+            begun.set()
+            done.wait(30)
+
+    thread = soon(hold)
+    begun.wait(30)
+    with pytest.raises(queue.Empty):
+        q.get(timeout=0.02)
+    with pytest.raises(queue.Full):
+        q.put(2, timeout=0.02)
+    done.set()
+    thread.join()
+    assert q.get(timeout=30) == 1
+
+
 def test_by_default_it_waits_or_not_as_its_class_says() -> None:
     class Hasty(Queue[Any]):
         default_block = False

@@ -203,7 +203,12 @@ func whenever(o *object.Object, wait store.Wait, over error, ready func(*object.
 	if wait.Timeout >= 0 {
 		deadline = time.Now().Add(wait.Timeout)
 	}
-	turn := store.Wait{Timeout: -1, Interrupted: wait.Interrupted}
+	left := func() time.Duration {
+		if wait.Timeout < 0 {
+			return wait.Timeout
+		}
+		return max(0, time.Until(deadline))
+	}
 	for {
 		seen := space.Version(channel)
 		state, err := o.PeekState()
@@ -214,15 +219,16 @@ func whenever(o *object.Object, wait store.Wait, over error, ready func(*object.
 			if try == nil {
 				return nil
 			}
-			if err := o.Space.Update(turn, try); err != over {
+			err := o.Space.Update(store.Wait{Timeout: left(), Interrupted: wait.Interrupted}, try)
+			switch {
+			case err == over: // another one was faster
+			case wait.Timeout >= 0 && (errs.Has(err, errs.LockTimeout) || errs.Has(err, errs.WouldBlock)):
+				return over
+			default:
 				return err
 			}
 		}
-		sleep := wait
-		if wait.Timeout >= 0 {
-			sleep.Timeout = max(0, time.Until(deadline))
-		}
-		_, err = space.WaitChange(context.Background(), channel, seen, sleep)
+		_, err = space.WaitChange(context.Background(), channel, seen, store.Wait{Timeout: left(), Interrupted: wait.Interrupted})
 		switch {
 		case err == nil:
 		case errs.Has(err, errs.WouldBlock), errs.Has(err, errs.Timeout) && wait.Timeout >= 0:

@@ -106,7 +106,7 @@ class Queue(ValueHooks, Generic[T]):
         """Add an item.
 
         :param block: whether to wait for room; for None see the class
-        :param timeout: for how many seconds; None is for ever
+        :param timeout: for how many seconds, the wait for the turn to write among them; None is for ever
         :raises queue.Full: there is no room, or was none in time
         :raises ShutDown: the queue was shut down
         :raises TransactionError: it would have to wait inside a transaction
@@ -119,7 +119,7 @@ class Queue(ValueHooks, Generic[T]):
         """Remove and return the next item.
 
         :param block: whether to wait for one; for None see the class
-        :param timeout: for how many seconds; None is for ever
+        :param timeout: for how many seconds, the wait for the turn to write among them; None is for ever
         :raises queue.Empty: there is none, or was none in time
         :raises ShutDown: the queue is empty and was shut down
         :raises TransactionError: it would have to wait inside a transaction
