@@ -125,11 +125,15 @@ func pkTaskSubmit(number C.int64_t, scopes *C.pk_scopes, packed *C.pk_entry, due
 	return failed(err, words)
 }
 
-// look is how long a worker that has nothing to do, and one who waits for a task,
-// watch the counters before they sleep. To wake a sleeper on an idle processor takes
-// the system longer than a short task takes there and back: measured on 2 virtual
-// processors, a round trip from Python is 24 µs with this and 80 µs without.
-const look = 50 * time.Microsecond
+// How long one who waits for a task, and a worker that has nothing to do, watch the
+// counts before they sleep. To wake a sleeper on an idle processor takes the system
+// longer than a short task takes there and back: measured on 2 virtual processors,
+// a round trip from Python is 24 µs with this and 80 µs without. The worker watches
+// for longer, so that it still does when who waits had to be woken, and submits again.
+const (
+	waiterLook = 50 * time.Microsecond
+	workerLook = 100 * time.Microsecond
+)
 
 //export pkTaskWait
 func pkTaskWait(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.int, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
@@ -151,7 +155,7 @@ func pkTaskWait(number C.int64_t, scopes *C.pk_scopes, id C.uint64_t, state *C.i
 			return C.PK_AGAIN
 		}
 		w := waitOf(wait)
-		w.Look = look
+		w.Look = waiterLook
 		if r, err = t.WaitDone(context.Background(), uint64(id), w); err != nil {
 			if errs.Has(err, errs.WouldBlock) { // no time was given: not what PK_AGAIN means
 				known := *asError(err)
@@ -315,7 +319,7 @@ func pkTaskClaim(number C.int64_t, out *C.pk_claim, wait *C.pk_wait, words *C.pk
 		return C.PK_OK
 	}
 	w := workerWait(wait)
-	w.Look = look
+	w.Look = workerLook
 	if w.Timeout = -1; wait.timeout_ns >= 0 { // Claim knows no default bound
 		w.Timeout = time.Duration(wait.timeout_ns)
 	}

@@ -275,19 +275,33 @@ static unsigned take_lookers(pk_page *page, unsigned channel, unsigned n)
 	}
 }
 
+// Nobody looks until then, as the processors have other work: see look.
+static _Atomic uint64_t busy_until;
+enum { LONG_YIELD_NS = 30000, BUSY_NS = 5000000 };
+
 // Watches the count for a while; true when it differs from seen. The processor
 // is offered to others all the time: the one who is to make the change may be
-// waiting for this very one.
+// waiting for this very one. Where somebody else takes it for long, a sleeper
+// is the better off, as the system lets who is woken run before who has yielded.
 static int look(pk_page *page, unsigned channel, uint32_t seen, int64_t ns)
 {
-	uint64_t end = now_ns() + (uint64_t)ns;
+	uint64_t now = now_ns(), end = now + (uint64_t)ns;
+	if (now < atomic_load_explicit(&busy_until, memory_order_relaxed))
+		return 0;
 	int counted = channel < PK_ONE_CHANNELS;
 	if (counted) {
 		atomic_store(&page->look_until[channel], end);
 		atomic_fetch_add(&page->lookers[channel], 1);
 	}
-	while (atomic_load(&page->seq[channel]) >> 1 == seen && now_ns() < end)
+	while (atomic_load(&page->seq[channel]) >> 1 == seen && now < end) {
+		uint64_t before = now;
 		sched_yield();
+		now = now_ns();
+		if (now - before > LONG_YIELD_NS && atomic_load(&page->seq[channel]) >> 1 == seen) {
+			atomic_store_explicit(&busy_until, now + BUSY_NS, memory_order_relaxed);
+			break;
+		}
+	}
 	if (counted) // before the last look at the count: see take_lookers
 		take_lookers(page, channel, 1);
 	return atomic_load(&page->seq[channel]) >> 1 != seen;
