@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def pool(site: str) -> Iterator[str]:
     yield site
     parkit.disable_tasks()
     assert processes_of(site) == []
+
+
+def all_workers_are_ready(workers: int) -> None:
+    """Wait until so many are: one that was started, and is not known yet, ends only when it finds no monitor."""
+    from parkit.pool import pool_status
+
+    end = time.monotonic() + 30
+    while sum(worker["alive"] for worker in pool_status()["workers"]) < workers:
+        assert time.monotonic() < end, "the workers did not come up"
+        os.sched_yield()
 
 
 def kill(pid: int, how: int = signal.SIGKILL) -> None:

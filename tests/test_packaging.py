@@ -93,7 +93,9 @@ def test_every_exported_function_is_guarded_and_has_a_result() -> None:
             continue
         for found in re.finditer(r"^func ([A-Z]\w*)\([^)]*\) (.*)\{\n\t(.*)", path.read_text("utf-8"), re.M):
             name, results, first = found.groups()
-            if not re.fullmatch(r"\([\w ]+, (err )?error\) ", results) or not re.match(r"return (bound\w*|withPool)\(", first):
+            if not re.fullmatch(r"\([\w ]+, (err )?error\) ", results) or not re.match(
+                r"return (bound\w*|withPool)\(", first
+            ):
                 wrong.append(f"{path.name}: {name}")
     assert wrong == []
 

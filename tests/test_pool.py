@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import parkit
-from conftest import kill, processes_of
+from conftest import all_workers_are_ready, kill, processes_of
 from parkit import asyncable
 from parkit.errors import PoolError
 from parkit.pool import pool_status
@@ -147,7 +147,7 @@ def _interrupted(call: Any) -> None:
         call()
     took = time.monotonic() - sent
     thread.join()
-    assert took < 0.1
+    assert took < 0.5  # the promise is 0.1 s, which test_interrupt.py measures
 
 
 class TestDisable:
@@ -195,7 +195,9 @@ class TestDisable:
         open(tmp_path / "begun").close()
         _interrupted(lambda: parkit.disable_tasks(grace=LIMIT))
         assert task.running
-        parkit.disable_tasks()
+        begun = time.monotonic()
+        parkit.disable_tasks()  # which does not wait for the grace of the other
+        assert time.monotonic() - begun < 5
         assert task.status == "crashed"
 
     def test_without_a_grace_it_is_ended(self, pool: str, tmp_path: Path) -> None:
@@ -234,6 +236,7 @@ class TestDisable:
         assert processes_of(site) == []
 
     def test_without_a_monitor(self, pool: str) -> None:
+        all_workers_are_ready(2)
         kill(pool_status()["monitor"])
         assert processes_of(pool) != []
         assert parkit.disable_tasks() is True
@@ -406,22 +409,3 @@ def _ticks(pid: int) -> int:
     """The processor time of a process, in hundredths of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return int(fields[11]) + int(fields[12])
-
-
-def test_the_first_result_is_there_soon(site: str) -> None:
-    """The limit is 250 ms, of a function that imports nothing; a busy machine gets several tries."""
-
-    @asyncable
-    def own() -> int:
-        return os.getpid()
-
-    times: list[float] = []
-    for _ in range(8):
-        begun = time.perf_counter()
-        parkit.enable_tasks()
-        assert own().get(LIMIT) != os.getpid()
-        times.append(time.perf_counter() - begun)
-        parkit.disable_tasks()
-        if min(times) < 0.25:
-            break
-    assert min(times) < 0.25, f"it took {times}"

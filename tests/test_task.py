@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import parkit
-from conftest import kill
+from conftest import all_workers_are_ready, kill
 from parkit import Asyncable, Task, asyncable, task, tasks, transaction
 from parkit.errors import IllegalTransitionError, ObjectNotFoundError, TransactionError, WaitTimeout
 from parkit.task import (
@@ -155,7 +155,7 @@ class TestHowFarItIs:
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             gate.task.wait()
-        assert time.monotonic() - sent < 0.1
+        assert time.monotonic() - sent < 0.5  # the promise is 0.1 s, which test_interrupt.py measures
         thread.join()
         assert gate.task.running
         gate.open()
@@ -330,6 +330,7 @@ class TestCancel:
         from parkit.pool import pool_status
 
         gate.wait()
+        all_workers_are_ready(2)
         kill(pool_status()["monitor"])
         assert gate.task.cancel() is True
         assert gate.task.wait(LIMIT).status == "cancelled"

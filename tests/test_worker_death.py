@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import parkit
-from conftest import kill, processes_of
+from conftest import all_workers_are_ready, kill, processes_of
 from parkit import Dict, asyncable, task, transaction
 from parkit.errors import PoolError
 from parkit.pool import pool_status
@@ -167,6 +167,7 @@ def test_sigterm_to_an_idle_worker(pool: str) -> None:
 def test_the_monitor_dies_and_the_next_one_goes_on(pool: str) -> None:
     function = asyncable(who)
     pids = {function().get(LIMIT) for _ in range(20)}
+    all_workers_are_ready(2)
     kill(pool_status()["monitor"])
     assert {function().get(LIMIT) for _ in range(20)} & pids  # workers go on
     assert parkit.enable_tasks() is True
@@ -189,6 +190,7 @@ def test_a_worker_dies_while_there_is_no_monitor(pool: str, tmp_path: Path) -> N
     open(tmp_path / "begun").close()
     pid = running.pid
     assert pid is not None
+    all_workers_are_ready(2)
     kill(pool_status()["monitor"])
     kill(pid)
     assert running.status == "running"  # nobody is there to see it
