@@ -222,7 +222,7 @@ func (m *monitor) readControl() error {
 		m.target, m.gaveUp, m.quick, m.notBefore = target, false, 0, time.Time{}
 	}
 	text, err := m.Tasks.Setting(settingStop)
-	if err != nil || text == "" || m.stopping {
+	if err != nil || text == "" {
 		return err
 	}
 	grace, err := strconv.ParseInt(text, 10, 64)
