@@ -489,3 +489,10 @@ scope.__exit__(None, None, None)
 """,
         site,
     )
+
+
+def test_a_method_is_not_overwritten_by_an_attribute(site: str) -> None:
+    d: Dict[str, int] = Dict("d", create=True)
+    with pytest.raises(AttributeError, match="'keys' is a method"):
+        d.keys = 5  # type: ignore[assignment,method-assign]
+    assert list(d.keys()) == []

@@ -589,3 +589,15 @@ def test_crashed_tasks_have_an_error(pool: str) -> None:
     assert crashed.status == "crashed"
     assert isinstance(crashed.error, TaskCrashedError)
     assert "exit status 7" in str(crashed.error)
+
+
+def test_what_would_end_the_caller_is_a_failure_of_the_task(pool: str) -> None:
+    @asyncable
+    def leaves() -> None:
+        raise SystemExit(3)
+
+    task = leaves()
+    with pytest.raises(TaskFailedError, match="SystemExit") as caught:
+        task.get(LIMIT)
+    assert isinstance(caught.value.__cause__, SystemExit)
+    assert isinstance(task.error, SystemExit)

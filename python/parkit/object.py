@@ -284,6 +284,8 @@ class Object:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if _is_local(type(self), name):
+            if callable(getattr(type(self), name, None)) and name[:2] != "__":
+                raise AttributeError(f"{name!r} is a method of {type(self).__name__}: an attribute needs another name")
             _set(self, name, value)
         elif self._parkit_attr_hooks:
             _native.lane.attr_set(self, _encode_attr_key(self, name), _encode_attr_value(self, name, value))

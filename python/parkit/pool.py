@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 from typing import Any
@@ -70,8 +71,9 @@ def set_concurrency(workers: int, /, *, site_uuid: str | None = None) -> None:
     >>> get_concurrency()
     3
     """
+    workers = operator.index(workers)
     number = _tasks.number(site.resolve(site_uuid))
-    _native.call(_native.ctl.PoolSetConcurrency, json.dumps({"tasks": number, "workers": int(workers)}))
+    _native.call(_native.ctl.PoolSetConcurrency, json.dumps({"tasks": number, "workers": workers}))
 
 
 def get_concurrency(*, site_uuid: str | None = None) -> int:

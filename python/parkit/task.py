@@ -47,7 +47,7 @@ class TaskCancelledError(TaskError):
 
 
 class TaskFailedError(TaskError):
-    """Stands for an exception that cannot be pickled, or not unpickled here; the text is the exception's."""
+    """Stands for an exception that cannot be pickled, or not unpickled here, or that would end this program."""
 
 
 class WorkerTraceback(Exception):
@@ -128,6 +128,9 @@ class Task(Generic[R]):
     def get(self, timeout: float | None = None) -> R:
         """Wait until the task has ended, and return its result or raise its :attr:`error`.
 
+        What would end this program, such as the SystemExit of a function that called ``sys.exit()``, is
+        raised as the cause of a TaskFailedError.
+
         >>> @asyncable
         ... def divide(a, b):
         ...     return a / b
@@ -139,8 +142,10 @@ class Task(Generic[R]):
         """
         self.wait(timeout)
         error = self.error
-        if error is not None:
+        if isinstance(error, Exception):
             raise error
+        if error is not None:
+            raise TaskFailedError(f"{self!r} failed by {type(error).__name__}: {error}") from error
         return self.result  # type: ignore[return-value]
 
     # ---- How it ended ----

@@ -96,7 +96,7 @@ func (s *Space) holder() string {
 	}
 	what := ""
 	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", h.pid)); err == nil {
-		what = fmt.Sprintf(" (%.80s)", strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " ")))
+		what = fmt.Sprintf(" (%.80s)", strings.Join(strings.Fields(strings.ReplaceAll(string(line), "\x00", " ")), " "))
 	}
 	return fmt.Sprintf("process %d%s, thread %d, has held it for %v", h.pid, what, h.tid, time.Duration(h.held_ns).Round(time.Millisecond))
 }
