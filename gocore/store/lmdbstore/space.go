@@ -134,13 +134,13 @@ func (s *Space) Now() time.Time { return time.Now() }
 func (s *Space) String() string { return fmt.Sprintf("namespace %s", s.name) }
 
 func (s *Space) alive(op string) error {
-	if s.closed.Load() {
+	if !s.dead.Load() {
+		return nil
+	}
+	if s.closed.Load() { // set before dead: who sees that one sees this one
 		return errs.New(errs.Stale, op, s.name, "the namespace was closed; open it again")
 	}
-	if s.dead.Load() {
-		return errs.New(errs.Dead, op, s.name, "the environment failed in this process; open the namespace again")
-	}
-	return nil
+	return errs.New(errs.Dead, op, s.name, "the environment failed in this process; open the namespace again")
 }
 
 var pidNamespace = sync.OnceValue(func() uint64 {
