@@ -86,6 +86,11 @@ func (s *Space) attach(root, boot string, create bool) error {
 	if uint64(s.page.pidns) != pidNamespace() {
 		return errs.New(errs.OtherPIDSpace, op, s.name, "processes of another container have it open, and neither can see whether the other's processes live; use it from one container at a time")
 	}
+	if alone && !created {
+		if err := s.removeUnfinished(); err != nil {
+			return err
+		}
+	}
 	if err := s.checkFile(created); err != nil {
 		return err
 	}
@@ -101,8 +106,8 @@ func (s *Space) attach(root, boot string, create bool) error {
 	if !created && !s.memory {
 		// From here on a data file that is missing or empty is damage, also
 		// after a power cut.
-		if err := s.dataFile.Sync(); err != nil {
-			return ioFailure(op, s.name, err)
+		if rc := syscall.Errno(C.pk_flush(C.int(s.dataFile.Fd()))); rc != 0 {
+			return ioFailure(op, s.name, rc)
 		}
 		if err := syncDirs(root, s.dir); err != nil {
 			return ioFailure(op, s.name, err)

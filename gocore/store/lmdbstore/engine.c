@@ -147,6 +147,25 @@ uint64_t pk_last_commit(MDB_env *env)
 	return mdb_env_info(env, &info) ? 0 : info.me_last_txnid;
 }
 
+uint64_t pk_free_pages(MDB_env *env, uint64_t before)
+{
+	enum { FREE_DBI = 0 };
+	MDB_txn *txn;
+	MDB_cursor *cur;
+	MDB_val k, v;
+	uint64_t n = 0;
+	if (mdb_txn_begin(env, NULL, FLAG_RDONLY, &txn))
+		return 0;
+	if (mdb_cursor_open(txn, FREE_DBI, &cur) == 0) {
+		// The key is the commit's number, the value their count and they.
+		while (mdb_cursor_get(cur, &k, &v, CURSOR_NEXT) == 0 && *(size_t *)k.mv_data < before)
+			n += *(size_t *)v.mv_data;
+		mdb_cursor_close(cur);
+	}
+	mdb_txn_abort(txn);
+	return n;
+}
+
 int pk_write_commit(pk_page *page, MDB_txn *txn, uint64_t channels, const uint8_t *one)
 {
 	MDB_env *env = mdb_txn_env(txn);
@@ -275,3 +294,5 @@ int pk_allocate(int fd, int64_t from, int64_t to, int keep_size)
 }
 
 int pk_extend(int fd, int64_t size) { return ftruncate(fd, size) ? errno : 0; }
+
+int pk_flush(int fd) { return fdatasync(fd) ? errno : 0; }

@@ -142,6 +142,17 @@ func (s *Space) failure(op string, rc int) error {
 	return errs.Newf(errs.Internal, op, subject, "LMDB error %d", rc)
 }
 
+// probe finds out whether LMDB has given the environment up, which it does
+// after a failed write of the roots, whatever it failed with.
+func (s *Space) probe() {
+	var txn *C.MDB_txn
+	if rc := C.pk_begin_read(s.page, s.raw, &txn); rc == 0 {
+		C.pk_abort(txn)
+	} else {
+		_ = s.failure("probe", int(rc)) // which notes it
+	}
+}
+
 // openFailure is failure for what lmdb-go returns.
 func (s *Space) openFailure(err error) error { return s.lmdbFailure("open namespace", err) }
 

@@ -58,6 +58,9 @@ void pk_abort(MDB_txn *txn);
 uint64_t pk_txn_id(MDB_txn *txn);
 uint64_t pk_next_page(MDB_txn *txn);
 uint64_t pk_last_commit(MDB_env *env);
+// pk_free_pages counts the pages that commits before one freed, and that
+// nobody uses yet as of the last commit.
+uint64_t pk_free_pages(MDB_env *env, uint64_t before);
 
 // pk_peek renews txn, reads key, and either copies the value to dst and resets
 // txn, or (PK_PINNED) returns it in place and leaves txn open.
@@ -80,9 +83,11 @@ int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uin
 
 // pk_allocate puts blocks behind the bytes from to to of a file, whose size it
 // keeps or extends; 0 or the system's error, EOPNOTSUPP where the file system
-// cannot. Through the C library, so that tests see and fail it as they do LMDB.
+// cannot. These go through the C library so that tests see and fail them as they
+// do LMDB's own.
 int pk_allocate(int fd, int64_t from, int64_t to, int keep_size);
 int pk_extend(int fd, int64_t size);
+int pk_flush(int fd);
 extern int pk_cannot_allocate; // for tests: every file system cannot
 
 #endif

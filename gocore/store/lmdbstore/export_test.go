@@ -1,6 +1,10 @@
 package lmdbstore
 
-import "time"
+import (
+	"time"
+
+	"parkit/gocore/store"
+)
 
 // Where DieAt has this process die.
 const (
@@ -32,3 +36,11 @@ const (
 
 // GrowAsEver undoes GrowOften.
 func GrowAsEver() { minHeadroom, maxHeadroom, mapStep = 16<<20, 1<<30, 64<<30 }
+
+// Queued is how many wait for the gate of a space.
+func Queued(s store.Space) int {
+	g := &s.(*Space).gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
+}

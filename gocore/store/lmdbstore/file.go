@@ -6,6 +6,7 @@ package lmdbstore
 import "C"
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -45,29 +46,56 @@ const (
 	commitPages = 16
 )
 
-// blocksFor makes sure that a memory namespace has blocks for n more bytes
-// from page next on, and for the given number of pages at least. Called by
-// the thread that has the writer's turn.
-func (s *Space) blocksFor(next, n, pages uint64) error {
+// blocksFor makes sure that a memory namespace has blocks for an operation that
+// brings n more bytes, and for the given number of pages beside.
+func (t *Txn) blocksFor(n, pages uint64) error {
+	s := t.s
 	// A commit notes each page it frees in eight bytes.
-	need := next*s.pageSize + n + next*8
+	need := t.next*s.pageSize + n + t.next*8
 	if need+blockSlack <= atomic.LoadUint64(s.allocated) {
 		return nil
 	}
-	return s.allocate(need+blockSlack, need+pages*s.pageSize)
+	err := s.allocate(need+blockSlack, need+pages*s.pageSize)
+	if err != nil && t.fitsIntoFree(n, pages) {
+		return nil
+	}
+	return err
+}
+
+// fitsIntoFree reports whether pages that earlier commits freed are enough for
+// an operation, so that none at the file's end will be used. Looked up only
+// where the disk is full.
+func (t *Txn) fitsIntoFree(n, pages uint64) bool {
+	if n > t.s.pageSize/4 { // its pages would have to lie together
+		return false
+	}
+	t.taken += putPages / 4 // as many as any small operation takes
+	oldest := t.id - 1
+	err := t.s.eachReader(func(commit uint64) { oldest = min(oldest, commit) })
+	return err == nil && uint64(C.pk_free_pages(t.s.raw, C.uint64_t(oldest))) >= t.taken+pages
 }
 
 // fileFor makes a durable namespace's file long enough for a commit whose
 // pages end before next. So no commit ever names a page beyond the file's end,
-// which is what checkFile tells a file by that was cut short.
-func (s *Space) fileFor(next uint64) error {
-	end := next * s.pageSize
-	need := end + next*8 + commitPages*s.pageSize
+// which is what checkFile tells a file by that was cut short. more says that
+// it is to leave room for those who delete.
+func (s *Space) fileFor(next uint64, more bool) error {
+	need := next*s.pageSize + next*8 + commitPages*s.pageSize
+	if more {
+		need += (putPages - commitPages) * s.pageSize
+	}
 	if need <= atomic.LoadUint64(s.allocated) {
 		return nil
 	}
-	err := s.allocate(need, need)
-	if err != nil && end <= atomic.LoadUint64(s.allocated) {
+	return s.allocate(need, need)
+}
+
+// fileForCommit is fileFor, of a transaction. One that only deleted, or found
+// its pages among those that were free, may leave the disk full.
+func (t *Txn) fileForCommit() error {
+	s := t.s
+	err := s.fileFor(t.next, t.stored && t.next > t.begun)
+	if err != nil && (!t.stored || t.next == t.begun) && t.next*s.pageSize <= atomic.LoadUint64(s.allocated) {
 		return nil // the commit itself finds out whether its few pages fit
 	}
 	return err
@@ -87,8 +115,12 @@ func (s *Space) allocate(want, least uint64) error {
 			step = initialBlocks
 		}
 	}
+	targets := []uint64{(want + step - 1) / step * step, want, least}
+	if targets[0]-have > s.diskFree()/2 {
+		targets = targets[1:] // some file systems take all there is before they refuse
+	}
 	var err error
-	for _, target := range []uint64{(want + step - 1) / step * step, want, least} {
+	for _, target := range targets {
 		if target <= have {
 			return nil
 		}
@@ -103,12 +135,17 @@ func (s *Space) allocate(want, least uint64) error {
 	return ioFailure("allocate blocks", s.name, err)
 }
 
-// diskFull reports whether the file system has no room for this process.
-func (s *Space) diskFull() bool {
+// diskFree is how much room the file system has for this process.
+func (s *Space) diskFree() uint64 {
 	var fs syscall.Statfs_t
-	err := syscall.Fstatfs(int(s.dataFile.Fd()), &fs)
-	return err == nil && fs.Bavail*uint64(fs.Bsize) < blockSlack
+	if err := syscall.Fstatfs(int(s.dataFile.Fd()), &fs); err != nil {
+		return 0
+	}
+	return fs.Bavail * uint64(fs.Bsize)
 }
+
+// diskFull reports whether a short write had no other cause.
+func (s *Space) diskFull() bool { return s.diskFree() < blockSlack }
 
 // giveBlocks puts blocks behind a part of a file. Where the file system
 // cannot: keepSize says that holes would be met by writes to a map, so they
@@ -232,6 +269,56 @@ func (s *Space) checkFile(created bool) error {
 		return errs.Newf(errs.Corrupt, op, s.name, "its data file has %d bytes where %d were written: it was cut short; restore a backup", size, end)
 	}
 	return nil
+}
+
+// removeUnfinished removes a data file whose making was not finished, for want
+// of room or because of a power cut: it is no longer than the two pages it
+// begins with, and in them is nothing but zeros and the roots of no commit.
+func (s *Space) removeUnfinished() error {
+	const op, sector = "open namespace", 512
+	path := filepath.Join(s.dir, dataName)
+	b, err := readSmall(path, 2*os.Getpagesize())
+	if err != nil || b == nil {
+		return ioFailure(op, s.name, err)
+	}
+	fresh := 0
+	for at := 0; at < len(b); at += sector {
+		part := b[at:min(at+sector, len(b))]
+		switch {
+		case !bytes.ContainsFunc(part, func(r rune) bool { return r != 0 }):
+		case at%os.Getpagesize() == 0 && len(part) >= metaBytes && binary.NativeEndian.Uint32(part[metaMagicAt:]) == metaMagic &&
+			binary.NativeEndian.Uint64(part[metaTxnAt:]) == 0:
+			fresh++
+		default:
+			return nil // whatever it is, it is not that
+		}
+	}
+	if fresh == 2 {
+		return nil // whole, and empty
+	}
+	return ioFailure(op, s.name, os.Remove(path))
+}
+
+// readSmall reads a file that has no more than most bytes; nil for one that
+// has, or that is not there.
+func readSmall(path string, most int) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, most+1)
+	n, err := io.ReadFull(f, b)
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return b[:n], nil
+	}
+	return nil, err
 }
 
 // sizeOf is a file's length; 0 where it cannot be had.

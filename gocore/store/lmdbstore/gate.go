@@ -83,14 +83,14 @@ func (g *gate) leave() {
 
 // gather waits a moment for as many to queue as were guests last time: those
 // were let go just now, and most of them come again. Without it every second
-// flush is theirs.
-func (g *gate) gather() {
+// flush is theirs. It returns how many there are.
+func (g *gate) gather() int {
 	for begun := time.Now(); ; runtime.Gosched() {
 		g.mu.Lock()
 		queued := len(g.queue)
 		g.mu.Unlock()
 		if queued >= g.expected || time.Since(begun) > gatherTime {
-			return
+			return queued
 		}
 	}
 }
@@ -169,9 +169,8 @@ func (s *Space) enterGate(p *patience) error {
 func (s *Space) commitWithGuests(t *Txn) error {
 	t.releaseAll() // the owner's savepoints end with its part
 	var guests []*waiter
-	s.gate.gather()
 	// A guest must not take room that the owner needs to commit.
-	if s.roomFor(t, guestBudget) {
+	if s.gate.gather() > 0 && s.roomFor(t, guestBudget) {
 		guests = s.gate.guests()
 	}
 	s.gate.expected = len(guests)
@@ -218,7 +217,7 @@ func (s *Space) commitWithGuests(t *Txn) error {
 // roomFor reports whether n more bytes can be written in t, and then committed.
 func (s *Space) roomFor(t *Txn, n uint64) bool {
 	need := t.next + n/s.pageSize
-	return fits(need*s.pageSize, s.mapSize()) && s.fileFor(need) == nil
+	return fits(need*s.pageSize, s.mapSize()) && s.fileFor(need, true) == nil
 }
 
 // callAgain has guests run on their own what another has failed to.

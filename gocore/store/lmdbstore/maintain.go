@@ -8,6 +8,7 @@ import "C"
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -57,15 +58,34 @@ func (s *Space) Stats() (store.Stats, error) {
 // slots is how many reader slots processes have taken. LMDB's Info tells only
 // how many there ever were at once.
 func (s *Space) slots() (int, error) {
-	lines := 0
+	taken := 0
 	err := s.env.ReaderList(func(list string) error {
-		lines += strings.Count(list, "\n")
-		if strings.Contains(list, "pid") || strings.HasPrefix(list, "(") { // the header, or that there are none
-			lines--
+		for line := range strings.Lines(list) {
+			if fields := strings.Fields(line); len(fields) == 3 && fields[0] != "pid" {
+				taken++
+			}
 		}
 		return nil
 	})
-	return lines, err
+	return taken, err
+}
+
+// eachReader calls fn with the commit that each open read transaction of any
+// process sees.
+func (s *Space) eachReader(fn func(commit uint64)) error {
+	return s.env.ReaderList(func(list string) error {
+		for line := range strings.Lines(list) {
+			// Process, thread, commit; "-" where none is open.
+			fields := strings.Fields(line)
+			if len(fields) != 3 {
+				continue
+			}
+			if commit, err := strconv.ParseUint(fields[2], 10, 64); err == nil {
+				fn(commit)
+			}
+		}
+		return nil
+	})
 }
 
 // fileSize is what the file system spends on the data file, in bytes.

@@ -48,7 +48,11 @@ func TestMain(m *testing.M) {
 		os.Exit(perform(name, os.Args[1:]))
 	}
 	flag.Parse()
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, clean := range atEnd {
+		clean()
+	}
+	os.Exit(code)
 }
 
 func perform(name string, args []string) int {

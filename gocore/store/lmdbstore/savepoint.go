@@ -40,7 +40,7 @@ func (t *Txn) restore(key, value []byte) error {
 	kp, kn := cbytes(key)
 	vp, vn := cbytes(value)
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, uint64(len(value)), delPages); err != nil {
+		if err := t.blocksFor(uint64(len(value)), delPages); err != nil {
 			t.broken = err
 			return err
 		}
@@ -55,7 +55,7 @@ func (t *Txn) restore(key, value []byte) error {
 
 func (t *Txn) remove(key []byte) error {
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, 0, delPages); err != nil {
+		if err := t.blocksFor(0, delPages); err != nil {
 			t.broken = err
 			return err
 		}

@@ -10,3 +10,7 @@ const (
 	powerCuts   = 200_000
 	flippedBits = 10_000
 )
+
+// fileSystems are those that full disks are tried on. The second is for those
+// whose files get their blocks late.
+var fileSystems = []string{"tmpfs", "ext4"}

@@ -10,3 +10,5 @@ const (
 	powerCuts   = 1000
 	flippedBits = 150
 )
+
+var fileSystems = []string{"tmpfs"}

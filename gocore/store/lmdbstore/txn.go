@@ -24,6 +24,9 @@ type Txn struct {
 	channels uint64                   // touched: one bit each
 	one      [C.PK_ONE_CHANNELS]uint8 // waiters to wake, one a call of WakeOne
 	next     uint64                   // first page that nothing uses yet
+	begun    uint64                   // what that was at the beginning
+	taken    uint64                   // free pages that it may have taken since the disk was full
+	stored   bool                     // something was put, not only deleted
 	id       uint64                   // of the commit that a write transaction will make
 	broken   error                    // LMDB refuses this transaction from here on
 	ranOut   bool                     // for want of room that the next one will have
@@ -148,7 +151,7 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 		return nil, false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, uint64(n), putPages); err != nil {
+		if err := t.blocksFor(uint64(n), putPages); err != nil {
 			return nil, false, err
 		}
 	}
@@ -157,6 +160,7 @@ func (t *Txn) put(key, value []byte, n int, reserve C.int) (unsafe.Pointer, bool
 		t.lacks(end + uint64(n))
 		return nil, false, t.s.failure("write", mdbMapFull)
 	}
+	t.stored = true
 	kp, kn := cbytes(key)
 	vp, _ := cbytes(value)
 	done := C.pk_put(t.txn, t.s.dbi, kp, kn, vp, C.size_t(n), reserve)
@@ -214,7 +218,7 @@ func (t *Txn) Del(key []byte) (bool, error) {
 		return false, err
 	}
 	if t.s.memory {
-		if err := t.s.blocksFor(t.next, 0, delPages); err != nil {
+		if err := t.blocksFor(0, delPages); err != nil {
 			return false, err
 		}
 	}
@@ -413,9 +417,9 @@ func (t *Txn) commit() error {
 	s := t.s
 	var err error
 	if s.memory {
-		err = s.blocksFor(t.next, 0, commitPages)
+		err = t.blocksFor(0, commitPages)
 	} else {
-		err = s.fileFor(t.next)
+		err = t.fileForCommit()
 	}
 	if err != nil {
 		t.finish()
@@ -433,15 +437,31 @@ func (t *Txn) commit() error {
 		rc = int(syscall.ENOSPC) // LMDB calls a short write that
 	}
 	err = s.failure("commit", rc)
-	// After a failed flush nobody knows what the file holds: the system may
-	// have dropped the pages that it could not write. Only a process that
-	// opens it again and reads it may go on. Before the next writer of this
-	// process is let in.
-	if errs.Has(err, errs.IO) && rc != int(syscall.ENOMEM) {
-		s.dead.Store(true)
+	if rc > 0 {
+		s.afterFailure(rc)
 	}
 	t.end()
 	return err
+}
+
+// afterFailure decides whether a space can go on after a commit that the
+// system failed. After a failed flush nobody knows what the file holds: the
+// system may have dropped the pages that it could not write. Only who opens it
+// again and reads it may go on. It is called before the next writer of this
+// process is let in.
+func (s *Space) afterFailure(rc int) {
+	switch {
+	case rc == int(syscall.ENOMEM):
+		s.probe()
+	case !errs.Has(ioFailure("", "", syscall.Errno(rc)), errs.Full):
+		s.dead.Store(true)
+	case C.pk_flush(C.int(s.dataFile.Fd())) != 0:
+		// No room, and it was the flush that found out: the system tells
+		// each open file of that once.
+		s.dead.Store(true)
+	default:
+		s.probe()
+	}
 }
 
 // Abort forgets the writes. After the end it does nothing.

@@ -195,7 +195,7 @@ func (s *Space) begun(t *Txn, w C.pk_write, gate bool) {
 		_, _ = s.env.ReaderCheck() // a failed look is made up for by the next
 	}
 	t.s, t.txn, t.mode, t.gate = s, w.txn, store.Write, gate
-	t.next, t.id = uint64(w.next), uint64(w.id)
+	t.next, t.begun, t.id = uint64(w.next), uint64(w.next), uint64(w.id)
 }
 
 // beginInTurn begins for the thread that has the turn, and passes the turn on
