@@ -9,11 +9,11 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from measure import Cell, Row, Section, Verdict, verdict
+from measure import Cell, Limit, Row, Section, Verdict, verdict
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
@@ -162,6 +162,7 @@ def markdown(sections: list[Section], known: dict[str, Any]) -> str:
     out = [
         f"Written by `benchmarks/run.py` (`make bench`) on {known['date']}: {known['cores']} cores "
         f"({known['cpu']}), Linux {known['kernel']}, {known['python']}, {known['file system']}; {versions}. "
+        f"The load was {known['load before'][0]} before and {known['load after'][0]} after. "
         "Medians of interleaved rounds; the ratio is the median of each round's ratio. "
         "Which work it is, and what each contender was told: [docs/benchmarks.md](docs/benchmarks.md).",
     ]
@@ -175,6 +176,23 @@ def markdown(sections: list[Section], known: dict[str, Any]) -> str:
     return "\n".join(out) + "\n"
 
 
+def read_json(path: Path) -> tuple[list[Section], dict[str, Any]]:
+    """The sections and facts of an earlier run."""
+    found = json.loads(path.read_text())
+    sections: dict[str, Section] = {}
+    for entry in found["rows"]:
+        title = entry["section"]
+        if title not in sections:
+            sections[title] = Section(title, [], list(entry["cells"]), notes=found["notes"][title])
+        known = {field.name: entry[field.name] for field in fields(Row)}
+        row = Row(**{**known, "limit": known["limit"] and Limit(**known["limit"])})
+        sections[title].rows.append(row)
+        # The peer of a limit need not be a contender of the table.
+        for name, cell in {**entry["cells"], **entry["peers"]}.items():
+            sections[title].cells[row.key, name] = Cell(cell.get("samples", []), cell.get("why_not", ""))
+    return list(sections.values()), found["facts"]
+
+
 def write_json(path: Path, sections: list[Section], known: dict[str, Any]) -> None:
     rows = []
     for section in sections:
@@ -184,17 +202,25 @@ def write_json(path: Path, sections: list[Section], known: dict[str, Any]) -> No
                 {
                     "section": section.title,
                     **asdict(row),
-                    "cells": {
-                        name: {"median": cell.median, "spread": cell.spread, "samples": cell.samples}
-                        if (cell := section.cell(row, name)).samples
-                        else {"why_not": cell.why_not or "-"}
-                        for name in section.contenders
+                    "cells": {name: _as_json(section.cell(row, name)) for name in section.contenders},
+                    "peers": {
+                        name: _as_json(cell)
+                        for (key, name), cell in section.cells.items()
+                        if key == row.key and name not in section.contenders
                     },
                     "verdict": {**asdict(found), "reached": found.reached} if isinstance(found, Verdict) else found,
                 }
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"facts": known, "unit": "seconds an operation", "rows": rows}, indent=1) + "\n")
+    notes = {section.title: section.notes for section in sections}
+    found = {"facts": known, "unit": "seconds an operation", "notes": notes, "rows": rows}
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _as_json(cell: Cell) -> dict[str, Any]:
+    if not cell.samples:
+        return {"why_not": cell.why_not or "-"}
+    return {"median": cell.median, "spread": cell.spread, "samples": cell.samples}
 
 
 def write_readme(path: Path, text: str) -> None:

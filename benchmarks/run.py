@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dict_rows
 import flat_rows
@@ -56,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=GROUPS, help="these groups of rows; all but flat by default")
     parser.add_argument("--long", action="store_true", help="also many keys, many objects, large values")
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing: show (and write) an earlier run")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks.json", help="where the JSON goes")
     parser.add_argument("--dir", type=Path, default=ROOT / "build", help="measure in a new folder in this one")
     parser.add_argument("--tiny", action="store_true", help="a handful of operations: to see that everything runs")
@@ -71,16 +73,23 @@ def main() -> None:
         if sys.stderr.isatty():
             print(f"\r{text:70}", end="", file=sys.stderr, flush=True)
 
+    if arguments.show:
+        _show(*report.read_json(arguments.show), arguments.write)
+        return
     arguments.dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.dir) as name:
         known = report.facts(Path(name), date)
         sections = measure(groups, Path(name), arguments.tiny, say)
     say("")
     known["load after"] = [round(load, 2) for load in os.getloadavg()]
+    report.write_json(arguments.json, sections, known)
+    _show(sections, known, arguments.write)
+
+
+def _show(sections: list[Section], known: dict[str, Any], write: bool) -> None:
     print(report.terminal(sections))
     print(f"\n{known['cores']} cores, load {known['load before'][0]} before and {known['load after'][0]} after")
-    report.write_json(arguments.json, sections, known)
-    if arguments.write:
+    if write:
         report.write_readme(ROOT / "README.md", report.markdown(sections, known))
 
 

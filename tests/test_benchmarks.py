@@ -49,6 +49,17 @@ def test_group_measures_parkit_and_every_contender_or_says_why_not(tmp_path: Pat
         assert all(is_measured_or_explained(cell) for cell in row["cells"].values()), row
 
 
+def test_earlier_run_is_shown_as_it_was(tmp_path: Path) -> None:
+    shown, _ = measure(tmp_path, "--only", "durable")
+    again = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "run.py"), "--show", str(tmp_path / "found.json")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert again.stdout == shown
+
+
 def test_tasks_are_measured_beside_every_pool_or_it_says_why_not(tmp_path: Path) -> None:
     _, found = measure(tmp_path, "--only", "tasks")
     for contender in ("parkit, memory", "multiprocessing.Pool", "ProcessPoolExecutor"):
