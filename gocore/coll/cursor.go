@@ -11,25 +11,48 @@ import (
 
 const (
 	// cursorEntries and cursorBytes bound what one Next hands over.
+	// firstEntries is what a dict's cursor begins with: most are short, and of
+	// large values few fit into one Next, but all that were read were checked.
 	cursorEntries = 256
 	cursorBytes   = 256 << 10
-	// cursorPatience is how long a cursor that nobody asks keeps its read
+	firstEntries  = 16
+)
+
+// cursorLimits are how far a cursor goes for its caller.
+type cursorLimits struct {
+	// patience is how long a cursor that nobody asks keeps its read
 	// transaction. Pages that it sees cannot be used again meanwhile, so a
 	// loop that dawdles would make the file grow: what is left is set aside.
-	cursorPatience = 500 * time.Millisecond
-)
+	patience time.Duration
+	// memory is how much of that is kept in memory, in bytes; the rest goes to
+	// a file that has no name.
+	memory int
+	// after calls a function in a while, as time.AfterFunc does.
+	after func(time.Duration, func()) stopper
+}
+
+type stopper interface{ Stop() bool }
+
+var limits = cursorLimits{
+	patience: 500 * time.Millisecond,
+	memory:   64 << 20,
+	after:    func(d time.Duration, fn func()) stopper { return time.AfterFunc(d, fn) },
+}
 
 // Cursor goes through a collection as it was when the cursor was made, in
 // batches. It may be used by several goroutines, one call at a time.
 type Cursor struct {
+	limits   cursorLimits
 	mu       sync.Mutex
 	tx       *object.Tx
 	own      bool // tx is the cursor's, to be ended by it
 	from     source
 	packed   []byte
 	ended    bool
+	failed   error  // told again by every Next
 	aside    *spool // what was left when the transaction was let go
-	patience *time.Timer
+	asked    int    // calls of Next
+	patience stopper
 }
 
 // source is what a cursor reads: a part of one collection.
@@ -42,7 +65,7 @@ type source interface {
 // NewDictCursor makes a cursor over a range of a dict's keys; for tx see
 // newCursor.
 func NewDictCursor(o *object.Object, tx *object.Tx, r KeyRange) (*Cursor, error) {
-	return newCursor(o, tx, &dictSource{o: o, r: r, batch: make([]DictEntry, cursorEntries)})
+	return newCursor(o, tx, &dictSource{o: o, r: r, batch: make([]DictEntry, firstEntries)})
 }
 
 // newCursor makes a cursor. With tx it sees what tx sees, and must be drained
@@ -50,7 +73,7 @@ func NewDictCursor(o *object.Object, tx *object.Tx, r KeyRange) (*Cursor, error)
 // writes are not to be seen. Without tx it has a read transaction of its own,
 // and lets go of it when nobody asks for a while.
 func newCursor(o *object.Object, tx *object.Tx, from source) (*Cursor, error) {
-	c := &Cursor{tx: tx, from: from}
+	c := &Cursor{limits: limits, tx: tx, from: from}
 	if tx == nil {
 		begun, err := o.Space.Begin(store.Read, store.Wait{})
 		if err != nil {
@@ -72,17 +95,23 @@ func newCursor(o *object.Object, tx *object.Tx, from source) (*Cursor, error) {
 }
 
 // Next returns the next entries, packed, and whether they are the last ones.
-// They are valid until the next call.
+// They are valid until the next call. After an error there is nothing more to be
+// had, and each further call returns it again.
 func (c *Cursor) Next() (packed []byte, last bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.aside != nil {
-		return c.aside.next()
-	}
-	if c.ended {
+	c.asked++
+	switch {
+	case c.failed != nil:
+		return nil, true, c.failed
+	case c.aside != nil:
+		packed, last, c.failed = c.aside.next()
+		return packed, last, c.failed
+	case c.ended:
 		return nil, true, nil
 	}
-	if err := c.fill(); err != nil {
+	if c.packed, c.ended, err = c.from.fill(c.tx, c.packed[:0]); err != nil {
+		c.failed = err
 		c.release()
 		return nil, true, err
 	}
@@ -96,44 +125,41 @@ func (c *Cursor) Next() (packed []byte, last bool, err error) {
 
 // wait lets the transaction go when the next call is long in coming.
 func (c *Cursor) wait() {
-	if c.patience == nil {
-		c.patience = time.AfterFunc(cursorPatience, func() {
-			// A failure is kept, and told by Next.
-			_ = c.Drain()
-		})
-		return
+	if c.patience != nil {
+		c.patience.Stop()
 	}
-	c.patience.Reset(cursorPatience)
-}
-
-// fill packs the next entries from the transaction.
-func (c *Cursor) fill() (err error) {
-	c.packed, c.ended, err = c.from.fill(c.tx, c.packed[:0])
-	return err
+	asked := c.asked
+	c.patience = c.limits.after(c.limits.patience, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.asked == asked { // else it was asked while this was about to run
+			_ = c.drain() // a failure is kept, and told by Next
+		}
+	})
 }
 
 // Drain sets aside what is left, so that the transaction is no longer needed.
+// What the last Next returned stays valid.
 func (c *Cursor) Drain() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.drain()
+}
+
+func (c *Cursor) drain() error {
 	if c.ended || c.aside != nil || c.tx == nil {
 		return nil
 	}
-	aside := &spool{}
-	for !c.ended {
-		err := c.fill()
-		if err == nil {
-			err = aside.add(c.packed)
-		}
-		if err != nil {
-			aside.failed = err
-			break
+	aside := &spool{memory: c.limits.memory}
+	for !c.ended && aside.failed == nil {
+		var packed []byte // not c.packed, which the caller may be reading
+		if packed, c.ended, aside.failed = c.from.fill(c.tx, nil); aside.failed == nil {
+			aside.failed = aside.add(packed)
 		}
 	}
-	failed := aside.failed
 	c.aside = aside
 	c.release()
-	return failed
+	return aside.failed
 }
 
 // release lets go of the transaction.
@@ -148,7 +174,7 @@ func (c *Cursor) release() {
 	c.tx = nil
 }
 
-// Close lets go of everything.
+// Close lets go of everything. Afterwards there is nothing more to be had.
 func (c *Cursor) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,15 +186,22 @@ func (c *Cursor) Close() {
 
 // dictSource reads a range of a dict.
 type dictSource struct {
-	o     *object.Object
-	r     KeyRange
-	batch []DictEntry
+	o      *object.Object
+	r      KeyRange
+	batch  []DictEntry
+	failed error // after the entries that came before it
 }
 
 func (d *dictSource) fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, err error) {
+	if d.failed != nil {
+		return packed, false, d.failed
+	}
 	n, err := DictScan(tx, d.o, d.r, d.batch)
 	if err != nil {
-		return packed, false, err
+		if n == 0 {
+			return packed, false, err
+		}
+		d.failed = err
 	}
 	taken := 0
 	for taken < n && len(packed) < cursorBytes {
@@ -178,9 +211,15 @@ func (d *dictSource) fill(tx *object.Tx, packed []byte) (_ []byte, ended bool, e
 	if taken > 0 {
 		d.r.After = append([]byte(nil), d.batch[taken-1].Key...)
 	}
-	ended = taken == n && n < len(d.batch)
+	asked := len(d.batch)
 	clear(d.batch)
-	return packed, ended, nil
+	switch {
+	case taken < n: // found again next time, and so is what failed behind them
+		d.batch, d.failed = d.batch[:taken], nil
+	case n == asked && asked < cursorEntries:
+		d.batch = make([]DictEntry, min(2*asked, cursorEntries))
+	}
+	return packed, taken == n && n < asked && d.failed == nil, nil
 }
 
 // AppendPacked appends an entry: the lengths of key, own key and value, 32

@@ -1,0 +1,34 @@
+package coll
+
+import (
+	"testing"
+	"time"
+)
+
+// Alarm is a call that was asked for after a while, for tests to make when they
+// like.
+type Alarm struct {
+	After   time.Duration
+	Ring    func()
+	Stopped bool
+}
+
+func (a *Alarm) Stop() bool {
+	a.Stopped = true
+	return true
+}
+
+// LimitCursors bounds what new cursors keep in memory, and returns the alarms
+// that they set instead of timers.
+func LimitCursors(t *testing.T, memory int) *[]*Alarm {
+	before := limits
+	t.Cleanup(func() { limits = before })
+	alarms := new([]*Alarm)
+	limits.memory = memory
+	limits.after = func(d time.Duration, fn func()) stopper {
+		a := &Alarm{After: d, Ring: fn}
+		*alarms = append(*alarms, a)
+		return a
+	}
+	return alarms
+}
