@@ -10,7 +10,7 @@ GO_PACKAGES := ./gocore/... ./parkit_go/...
 PYTHON_CODE := python tests tools setup.py $(wildcard benchmarks)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-go test-python test-long bench lint format clean
+.PHONY: build demo test test-go test-python test-long test-soak bench lint format clean
 
 # An editable install: Python changes need no step, Go and C changes only the library's.
 build: $(VENV)/.installed
@@ -40,6 +40,10 @@ test-python: build
 
 test-long: lint test-go
 	$(BIN)/python -m pytest --basetemp build/pytest -m "long or not long" --timeout 1800
+
+# Thousands of kills, growths and power cuts of the storage: hours.
+test-soak: build
+	$(NATIVE) run go test -tags long -timeout 6h ./gocore/store/lmdbstore
 
 bench: build
 	$(PIP) install --quiet -r requirements-bench.txt

@@ -2,7 +2,7 @@
 
 package lmdbstore_test
 
-// How much of what is repeated in a long run: make test-long.
+// How much of what is repeated in a long run: make test-soak.
 const (
 	kills       = 5000 // of each kind
 	crowdKills  = 2000
