@@ -10,10 +10,12 @@
 //	  │        │ └───▶ store ─▶ errs     one ordered keyspace a namespace
 //	  │      coll                        dicts and what else objects hold
 //	  └────▶ store/lmdbstore             the storage that users get
+//	           └─▶ lockfile              files locked for as long as a process lives
 //	         store/memstore              the storage that fails on request
 //	         store/storetest             what both must do alike
 //	tasks ─▶ keys, store                 records of asynchronous calls
-//	pool ──▶ tasks, site                 processes that run them
+//	pool ──▶ tasks, site, lockfile       processes that run them
+//	owner ─▶ store                       which process holds what, and when it is gone
 //
 // # What is where
 //

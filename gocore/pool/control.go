@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/store"
 	"parkit/gocore/tasks"
 )
@@ -29,7 +30,7 @@ func Start(c Config, interrupted func() bool) (started bool, err error) {
 	if err := c.awaitStopping(interrupted); err != nil {
 		return false, err
 	}
-	if _, alive, err := holder(c.monitorLock()); err != nil {
+	if _, alive, err := lockfile.Holder(c.monitorLock()); err != nil {
 		return false, err
 	} else if !alive {
 		if err := c.Tasks.SetSetting(settingFailure, "", turn); err != nil {
@@ -54,7 +55,7 @@ func Start(c Config, interrupted func() bool) (started bool, err error) {
 			return false, errs.New(errs.PoolFailed, "enable tasks", c.RunDir, failure)
 		}
 		if begun.pid == 0 || begun.ended() {
-			_, alive, err := holder(c.monitorLock())
+			_, alive, err := lockfile.Holder(c.monitorLock())
 			switch {
 			case err != nil:
 				return false, err
@@ -110,7 +111,7 @@ func (l *launch) ended() bool {
 
 // stands reports whether the site's monitor is the one that was started here.
 func (l *launch) stands(c *Config) bool {
-	pid, alive, err := holder(c.monitorLock())
+	pid, alive, err := lockfile.Holder(c.monitorLock())
 	return err == nil && alive && l.pid != 0 && pid == l.pid
 }
 
@@ -155,7 +156,7 @@ func (c *Config) look() (ready bool, failure string, err error) {
 	if failure, err = c.Tasks.Setting(settingFailure); err != nil || failure != "" {
 		return false, failure, err
 	}
-	if _, alive, err := holder(c.monitorLock()); err != nil || !alive {
+	if _, alive, err := lockfile.Holder(c.monitorLock()); err != nil || !alive {
 		return false, "", err
 	}
 	target, err := Concurrency(*c)
@@ -170,7 +171,7 @@ func (c *Config) look() (ready bool, failure string, err error) {
 		if w.PID == 0 || w.Retired {
 			continue
 		}
-		if _, alive, err := holder(workerLock(c.RunDir, w.ID)); err != nil || alive {
+		if _, alive, err := lockfile.Holder(workerLock(c.RunDir, w.ID)); err != nil || alive {
 			return alive, "", err
 		}
 	}
@@ -194,33 +195,12 @@ func (c *Config) awaitStopping(interrupted func() bool) error {
 // awaitMonitor waits until the site's monitor has ended; false when it has not
 // in that time.
 func (c *Config) awaitMonitor(limit time.Duration, interrupted func() bool) (ended bool, err error) {
-	p, err := c.holdMonitor()
+	p, err := lockfile.Hold(c.monitorLock())
 	if err != nil || p == nil {
 		return err == nil, err
 	}
-	defer p.close()
-	return p.waitFor(limit, interrupted)
-}
-
-// holdMonitor gets hold of the site's monitor; nil when it has none.
-func (c *Config) holdMonitor() (*process, error) {
-	pid, alive, err := holder(c.monitorLock())
-	if err != nil || !alive {
-		return nil, err
-	}
-	p, err := holdProcess(pid)
-	if err != nil {
-		_, alive, again := holder(c.monitorLock())
-		if again == nil && !alive {
-			return nil, nil
-		}
-		return nil, err
-	}
-	if now, alive, err := holder(c.monitorLock()); err != nil || !alive || now != pid {
-		p.close()
-		return nil, err
-	}
-	return p, nil
+	defer p.Close()
+	return p.WaitFor(limit, interrupted)
 }
 
 // Stop ends the pool: workers get no further task, those that still run one
@@ -232,24 +212,24 @@ func Stop(c Config, grace time.Duration, interrupted func() bool) (stopped bool,
 		return false, err
 	}
 	// Held before it is told: it lets go of its lock a while before it has ended.
-	monitor, err := c.holdMonitor()
+	monitor, err := lockfile.Hold(c.monitorLock())
 	if err != nil {
 		return false, err
 	}
 	if monitor != nil {
-		defer monitor.close()
+		defer monitor.Close()
 		stopped = true
 		if err := c.Tasks.SetSetting(settingStop, strconv.FormatInt(int64(grace), 10), turn); err != nil {
 			return false, err
 		}
-		ended, err := monitor.waitFor(grace+2*c.Grace+5*time.Second, interrupted)
+		ended, err := monitor.WaitFor(grace+2*c.Grace+5*time.Second, interrupted)
 		if err != nil {
 			return false, err
 		}
 		if !ended {
-			c.Log("the monitor, process %d, did not end: killed", monitor.pid)
-			monitor.kill(unix.SIGKILL)
-			if _, err := monitor.waitFor(c.Grace, interrupted); err != nil {
+			c.Log("the monitor, process %d, did not end: killed", monitor.PID)
+			monitor.Kill(unix.SIGKILL)
+			if _, err := monitor.WaitFor(c.Grace, interrupted); err != nil {
 				return false, err
 			}
 		}
@@ -261,14 +241,14 @@ func Stop(c Config, grace time.Duration, interrupted func() bool) (stopped bool,
 // clear ends workers that have no monitor, by being their monitor: the site
 // has none while this holds its lock. It reports whether there were any.
 func (c *Config) clear(grace time.Duration) (left bool, err error) {
-	lock, err := lockFile(c.monitorLock())
+	lock, err := lockfile.Take(c.monitorLock())
 	if errs.Has(err, errs.WouldBlock) {
 		return false, nil // somebody has started a new pool: that one stays
 	}
 	if err != nil {
 		return false, err
 	}
-	defer lock.release()
+	defer lock.Release()
 	m := newMonitor(*c)
 	m.stop(grace, "no monitor was left to do it")
 	records, err := c.Tasks.Workers()
@@ -293,14 +273,14 @@ func Cancel(c Config, id uint64) (tasks.Cancelling, error) {
 	if err := c.fill(); err != nil {
 		return cancelling, err
 	}
-	lock, err := lockFile(c.monitorLock())
+	lock, err := lockfile.Take(c.monitorLock())
 	if errs.Has(err, errs.WouldBlock) {
 		return cancelling, nil // the monitor has been told
 	}
 	if err != nil {
 		return cancelling, err
 	}
-	defer lock.release()
+	defer lock.Release()
 	m := newMonitor(c)
 	defer m.letGo()
 	worker, err := adopt(c.RunDir, cancelling.Worker)
@@ -314,7 +294,7 @@ func Cancel(c Config, id uint64) (tasks.Cancelling, error) {
 		timer := time.AfterFunc(m.Grace, func() { worker.signal(unix.SIGKILL) })
 		d := <-m.deaths
 		timer.Stop()
-		worker.process.close()
+		worker.process.Close()
 		delete(m.members, worker.id)
 		detail = strings.TrimSpace("its worker was terminated, because its task was cancelled; " + d.detail)
 	}
@@ -341,7 +321,7 @@ type State struct {
 
 // Status looks at the pool without changing anything.
 func Status(c Config) (state State, err error) {
-	pid, alive, err := holder(c.monitorLock())
+	pid, alive, err := lockfile.Holder(c.monitorLock())
 	if err != nil {
 		return State{}, err
 	}
@@ -360,7 +340,7 @@ func Status(c Config) (state State, err error) {
 	}
 	for _, w := range workers {
 		status := WorkerStatus{ID: w.ID, PID: w.PID, Retired: w.Retired, Tasks: w.Tasks}
-		pid, alive, err := holder(workerLock(c.RunDir, w.ID))
+		pid, alive, err := lockfile.Holder(workerLock(c.RunDir, w.ID))
 		if err != nil {
 			return State{}, err
 		}

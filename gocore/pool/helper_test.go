@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/store"
 	"parkit/gocore/store/lmdbstore"
 	"parkit/gocore/tasks"
@@ -313,12 +314,12 @@ func (s *site) running(id uint64) (worker WorkerStatus) {
 // gone waits until a process has ended.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	p, err := holdProcess(pid)
+	p, err := lockfile.HoldProcess(pid)
 	if err != nil {
 		return
 	}
-	defer p.close()
-	ended, err := p.waitFor(patience, nil)
+	defer p.Close()
+	ended, err := p.WaitFor(patience, nil)
 	if err != nil || !ended {
 		t.Fatalf("process %d lives: %v", pid, err)
 	}

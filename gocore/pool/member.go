@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 )
 
 // member is a worker as the monitor knows it.
 type member struct {
 	id       uint64
-	process  *process
+	process  *lockfile.Process
 	command  *exec.Cmd // nil where an earlier monitor started it
 	slot     int       // number of its log file; 0 where unknown
 	log      string
@@ -51,7 +52,7 @@ func spawn(c *Config, id uint64, slot int) (*member, error) {
 	if err := m.command.Start(); err != nil {
 		return nil, errs.Wrap(errs.IO, "start worker", m.command.Path, err)
 	}
-	if m.process, err = holdProcess(m.command.Process.Pid); err != nil {
+	if m.process, err = lockfile.HoldProcess(m.command.Process.Pid); err != nil {
 		_ = m.command.Process.Kill()
 		_ = m.command.Wait()
 		return nil, err
@@ -75,26 +76,10 @@ func (c *Command) build(op string) (*exec.Cmd, error) {
 }
 
 // adopt gets hold of a worker that this process did not start; nil when it does
-// not live. The lock is looked at again once the process is held: only then it
-// is certain that the pid is still that of the worker.
+// not live.
 func adopt(runDir string, id uint64) (*member, error) {
-	path := workerLock(runDir, id)
-	pid, alive, err := holder(path)
-	if err != nil || !alive {
-		return nil, err
-	}
-	if pid == 0 {
-		return nil, errs.Newf(errs.OtherPIDSpace, "watch worker", path, "it runs in another container")
-	}
-	p, err := holdProcess(pid)
-	if err != nil {
-		if _, alive, _ := holder(path); !alive {
-			return nil, nil
-		}
-		return nil, err
-	}
-	if now, alive, err := holder(path); err != nil || !alive || now != pid {
-		p.close()
+	p, err := lockfile.Hold(workerLock(runDir, id))
+	if err != nil || p == nil {
 		return nil, err
 	}
 	return &member{id: id, process: p}, nil
@@ -103,11 +88,11 @@ func adopt(runDir string, id uint64) (*member, error) {
 // await waits for the worker's end, ends what is left of its process group and
 // says how it ended; "" when the monitor let go of it first.
 func (m *member) await() string {
-	if !m.process.wait() {
+	if !m.process.Wait() {
 		return ""
 	}
 	// Not reaped yet: the number of the group is still its own.
-	m.process.killGroup(unix.SIGKILL)
+	m.process.KillGroup(unix.SIGKILL)
 	if m.command == nil {
 		return "ended; how is not known, as an earlier monitor had started it"
 	}
@@ -144,7 +129,7 @@ func (m *member) kill() {
 }
 
 func (m *member) signal(signal unix.Signal) {
-	if !m.process.killGroup(signal) {
-		m.process.kill(signal) // somebody else started it, in a group of theirs
+	if !m.process.KillGroup(signal) {
+		m.process.Kill(signal) // somebody else started it, in a group of theirs
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/store"
 	"parkit/gocore/tasks"
 )
@@ -76,11 +77,11 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.fill(); err != nil {
 		return err
 	}
-	lock, err := lockFile(c.monitorLock())
+	lock, err := lockfile.Take(c.monitorLock())
 	if err != nil {
 		return err
 	}
-	defer lock.release()
+	defer lock.Release()
 	m := newMonitor(c)
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
@@ -176,7 +177,7 @@ func (m *monitor) tryLater(err error) {
 func (m *monitor) letGo() {
 	close(m.gone)
 	for _, member := range m.members {
-		member.process.close()
+		member.process.Close()
 	}
 }
 
@@ -279,7 +280,7 @@ func (m *monitor) takeStock(records []tasks.WorkerRecord) error {
 		case err != nil:
 			m.Log("worker %d cannot be watched: %v", id, err)
 		case member != nil:
-			m.Log("adopted worker %d, process %d", id, member.process.pid)
+			m.Log("adopted worker %d, process %d", id, member.process.PID)
 			m.watch(member)
 			for _, r := range records {
 				if r.ID == id {
@@ -363,7 +364,7 @@ func (m *monitor) add() error {
 	if err != nil {
 		return m.diedEarly(err.Error())
 	}
-	m.Log("started worker %d, process %d", id, member.process.pid)
+	m.Log("started worker %d, process %d", id, member.process.PID)
 	m.watch(member)
 	return nil
 }
@@ -397,7 +398,7 @@ func (m *monitor) watch(member *member) {
 func (m *monitor) buried(d death) {
 	dead := d.member
 	delete(m.members, dead.id)
-	dead.process.close()
+	dead.process.Close()
 	detail := "its worker was " + d.detail
 	if !strings.HasPrefix(d.detail, "killed") {
 		detail = "its worker ended: " + d.detail
@@ -405,7 +406,7 @@ func (m *monitor) buried(d death) {
 	if dead.why != "" {
 		detail += ", because " + dead.why
 	}
-	m.Log("worker %d, process %d: %s", dead.id, dead.process.pid, detail)
+	m.Log("worker %d, process %d: %s", dead.id, dead.process.PID, detail)
 	if dead.ready.IsZero() { // perhaps it was, since the last look
 		if records, err := m.Tasks.Workers(); err == nil {
 			for _, r := range records {
@@ -466,7 +467,7 @@ func (m *monitor) handOn() error {
 		if len(rescued.Requeued)+len(rescued.Crashed)+len(rescued.Cancelled) > 0 {
 			m.Log("tasks of worker %d: %+v", r.id, rescued)
 		}
-		if err := removeLock(workerLock(m.RunDir, r.id)); err != nil {
+		if err := lockfile.Remove(workerLock(m.RunDir, r.id)); err != nil {
 			m.Log("%v", err)
 		}
 		m.rescues = m.rescues[1:]

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/tasks"
 )
 
@@ -303,12 +304,12 @@ func TestAStartThatMeetsAnInterimMonitorBeginsThePoolAfterIt(t *testing.T) {
 	if err := os.MkdirAll(s.RunDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	interim, err := lockFile(s.monitorLock()) // as Stop and Cancel do without a monitor
+	interim, err := lockfile.Take(s.monitorLock()) // as Stop and Cancel do without a monitor
 	if err != nil {
 		t.Fatal(err)
 	}
 	started, err := Start(s.Config, func() bool {
-		interim.release() // asked while Start waits
+		interim.Release() // asked while Start waits
 		return false
 	})
 	if err != nil || !started {
@@ -330,36 +331,6 @@ func TestAPoolEndsWhenItsSiteIsRemoved(t *testing.T) {
 		gone(t, w.PID)
 	}
 	gone(t, state.Monitor)
-}
-
-func TestALockBelongsToOneProcessAndIsNotDroppedByALook(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.lock")
-	if _, alive, err := holder(path); err != nil || alive {
-		t.Fatal(alive, err)
-	}
-	l, err := lockFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		pid, alive, err := holder(path)
-		if err != nil || !alive || pid != os.Getpid() {
-			t.Fatal(pid, alive, err)
-		}
-		if _, err := lockFile(path); !errs.Has(err, errs.WouldBlock) {
-			t.Fatal(err)
-		}
-	}
-	if err := removeLock(path); !errs.Has(err, errs.WouldBlock) {
-		t.Fatal("a held lock's file was removed:", err)
-	}
-	l.release()
-	if _, alive, err := holder(path); err != nil || alive {
-		t.Fatal(alive, err)
-	}
-	if err := removeLock(path); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func kill(t *testing.T, pid int) {

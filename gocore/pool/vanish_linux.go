@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 )
 
 // watchVanish sends once when the held lock file is no longer at its path: the
 // site was removed. Nobody could find the pool any more, to use or to stop it,
 // and its processes would sleep on files without a name for ever.
-func watchVanish(ctx context.Context, path string, l *fileLock) (<-chan struct{}, error) {
+func watchVanish(ctx context.Context, path string, l *lockfile.Lock) (<-chan struct{}, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, errs.Wrap(errs.IO, "watch", path, err)
@@ -31,7 +32,7 @@ func watchVanish(ctx context.Context, path string, l *fileLock) (<-chan struct{}
 	go func() {
 		var buffer [4096]byte
 		for {
-			if at, ok := inodeOf(path); !ok || at != l.at {
+			if !l.In(path) {
 				vanished <- struct{}{}
 				return
 			}

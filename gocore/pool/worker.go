@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/tasks"
 )
 
@@ -14,7 +15,7 @@ import (
 var registered struct {
 	sync.Mutex
 	worker tasks.Worker
-	lock   *fileLock
+	lock   *lockfile.Lock
 }
 
 // RegisterWorker makes this process a worker: under the id the monitor gave it,
@@ -38,19 +39,19 @@ func RegisterWorker(runDir string, s *tasks.Store) (tasks.Worker, error) {
 	if err := os.Unsetenv(EnvWorkerID); err != nil {
 		return tasks.Worker{}, errs.Wrap(errs.Internal, "register worker", runDir, err)
 	}
-	lock, err := lockFile(workerLock(runDir, id))
+	lock, err := lockfile.Take(workerLock(runDir, id))
 	if err != nil {
 		return tasks.Worker{}, err
 	}
 	if started {
 		// Until now nobody but that monitor could know of this worker, so
 		// nobody else has stopped it with the others, or will.
-		monitor, alive, err := holder(filepath.Join(runDir, monitorLockName))
+		monitor, alive, err := lockfile.Holder(filepath.Join(runDir, monitorLockName))
 		if err == nil && (!alive || monitor != os.Getppid()) {
 			err = errs.New(errs.Fenced, "register worker", runDir, "the monitor that started it has died; it should end")
 		}
 		if err != nil {
-			lock.release()
+			lock.Release()
 			return tasks.Worker{}, err
 		}
 	}

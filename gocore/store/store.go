@@ -108,8 +108,18 @@ type Space interface {
 
 	// Lease takes a named lock that the kernel drops when this process dies;
 	// errs.WouldBlock, with the holder's process in the text, when it is held,
-	// be it by this process.
+	// be it by this process. The last Close lets go of it too.
 	Lease(name string) (Lease, error)
+	// Leased reports whether anybody, this process included, holds a lease;
+	// what a dead holder left of it is cleared away.
+	Leased(name string) (bool, error)
+	// Leases lists the leases whose names begin with prefix, sorted: those that
+	// are held, and perhaps some that dead holders left.
+	Leases(prefix string) ([]string, error)
+	// WatchLease calls gone once, from a goroutine of its own, when nobody holds
+	// the lease: soon if nobody does now. cancel ends the watch; a call that has
+	// begun goes on.
+	WatchLease(name string, gone func()) (cancel func(), err error)
 
 	// Now is the wall clock of this space.
 	Now() time.Time
@@ -141,8 +151,8 @@ type Space interface {
 	Close() error
 }
 
-// Lease is a named lock held until Release, to be called once, or the death of
-// the process.
+// Lease is a named lock held until Release, to be called once, the last Close of
+// its space or the death of the process.
 type Lease interface{ Release() error }
 
 // Stats are a space's sizes, in bytes unless said.

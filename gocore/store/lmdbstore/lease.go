@@ -1,95 +1,129 @@
 package lmdbstore
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
-	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"parkit/gocore/errs"
+	"parkit/gocore/lockfile"
 	"parkit/gocore/store"
 )
 
-// leases are the named locks that this process holds. A record lock belongs
-// to the process, so that a second one of the same name would be granted, and
-// closing its file would drop the first.
-var leases = struct {
-	sync.Mutex
-	held map[leaseID]bool
-}{held: map[leaseID]bool{}}
-
-type leaseID struct {
-	space identity
-	name  string
-}
+const leasePrefix = "lease-"
 
 type lease struct {
-	id   leaseID
-	file *os.File
+	space *Space
+	name  string
+	lock  *lockfile.Lock
 }
 
-// Lease takes a named lock that the kernel drops when this process dies. It
-// is a record lock, not flock: that one would live on in forked children.
+// Lease takes a named lock that the kernel drops when this process dies.
 func (s *Space) Lease(name string) (store.Lease, error) {
 	const op = "take lease"
-	if err := s.alive(op); err != nil {
-		return nil, err
-	}
-	if name == "" || strings.ContainsAny(name, "/\x00") {
-		return nil, errs.New(errs.InvalidArgument, op, name, "a lease's name is part of a file's: it is not empty and has no slash")
-	}
-	leases.Lock()
-	defer leases.Unlock()
-	id := leaseID{s.id, name}
-	if leases.held[id] {
-		return nil, errs.Newf(errs.WouldBlock, op, name, "process %d (this one) holds it", os.Getpid())
-	}
-	file, err := os.OpenFile(filepath.Join(s.dir, "lease-"+name), os.O_RDWR|os.O_CREATE, 0o600)
+	path, err := s.leaseFile(op, name)
 	if err != nil {
-		return nil, ioFailure(op, name, err)
-	}
-	if err := lockLease(file, name); err != nil {
-		_ = file.Close() // nothing was written
 		return nil, err
 	}
-	leases.held[id] = true
-	return &lease{id: id, file: file}, nil
-}
-
-// lockLease takes the lock of a lease's file, or names its holder.
-func lockLease(file *os.File, name string) error {
-	const op = "take lease"
-	for {
-		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-		err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &lock)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
-			return ioFailure(op, name, err)
-		}
-		other := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-		if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &other); err != nil {
-			return ioFailure(op, name, err)
-		}
-		if other.Type != unix.F_UNLCK { // else it was let go of in between
-			return errs.Newf(errs.WouldBlock, op, name, "process %d holds it", other.Pid)
-		}
+	lock, err := lockfile.Take(path)
+	if err != nil {
+		return nil, leaseFailure(op, name, err)
 	}
+	l := &lease{space: s, name: name, lock: lock}
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	if s.leases.held == nil {
+		s.leases.held = map[*lease]struct{}{}
+	}
+	s.leases.held[l] = struct{}{}
+	return l, nil
 }
 
 func (l *lease) Release() error {
-	leases.Lock()
-	defer leases.Unlock()
-	if !leases.held[l.id] || l.file == nil {
-		return errs.New(errs.Stale, "release lease", l.id.name, "it was released already")
+	l.space.leases.Lock()
+	delete(l.space.leases.held, l)
+	l.space.leases.Unlock()
+	if !l.lock.Release() {
+		return errs.New(errs.Stale, "release lease", l.name, "it was released already")
 	}
-	delete(leases.held, l.id)
-	err := l.file.Close()
-	l.file = nil
-	return errs.Wrap(errs.IO, "release lease", l.id.name, err)
+	return nil
+}
+
+// dropLeases lets go of what the space's last opener leaves behind.
+func (s *Space) dropLeases() {
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	for l := range s.leases.held {
+		l.lock.Release()
+	}
+	s.leases.held = nil
+}
+
+// Leased reports whether a process, this one included, holds a lease. The file
+// of one that nobody holds is removed.
+func (s *Space) Leased(name string) (bool, error) {
+	const op = "look at lease"
+	path, err := s.leaseFile(op, name)
+	if err != nil {
+		return false, err
+	}
+	_, alive, err := lockfile.Holder(path)
+	if err != nil || alive {
+		return alive, leaseFailure(op, name, err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		return false, nil // as after most deaths: somebody else has cleared it away
+	}
+	// A file that cannot be removed, or is locked again, does no harm.
+	_ = lockfile.Remove(path)
+	return false, nil
+}
+
+// Leases lists the leases whose names begin with prefix, be they held or left
+// over by the dead.
+func (s *Space) Leases(prefix string) ([]string, error) {
+	const op = "list leases"
+	if err := s.alive(op); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, ioFailure(op, s.name, err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if name, ok := strings.CutPrefix(entry.Name(), leasePrefix); ok && strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// WatchLease calls gone when nobody holds the lease.
+func (s *Space) WatchLease(name string, gone func()) (cancel func(), err error) {
+	path, err := s.leaseFile("watch lease", name)
+	if err != nil {
+		return nil, err
+	}
+	return lockfile.Watch(path, gone), nil
+}
+
+func (s *Space) leaseFile(op, name string) (path string, err error) {
+	if err := s.alive(op); err != nil {
+		return "", err
+	}
+	if name == "" || strings.ContainsAny(name, "/\x00") {
+		return "", errs.New(errs.InvalidArgument, op, name, "a lease's name is part of a file's: it is not empty and has no slash")
+	}
+	return filepath.Join(s.dir, leasePrefix+name), nil
+}
+
+// leaseFailure gives a failure of the lock's file the code that fits.
+func leaseFailure(op, name string, err error) error {
+	if errs.Has(err, errs.IO) {
+		return ioFailure(op, name, err)
+	}
+	return err
 }

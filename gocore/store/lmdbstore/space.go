@@ -59,6 +59,11 @@ type Space struct {
 	needed  atomic.Uint64 // bytes that a transaction lacked; room for the next one
 	begins  atomic.Uint64 // write transactions so far
 	mapped  atomic.Uint64 // size of the map in this process
+
+	leases struct {
+		sync.Mutex
+		held map[*lease]struct{}
+	}
 }
 
 // Close lets go of one opening. The last one closes the environment, when no
@@ -106,6 +111,7 @@ func (s *Space) retire() error {
 // detach lets go of everything but the mapping of the page, at which a thread
 // may still be looking. The environment must have no transactions.
 func (s *Space) detach() {
+	s.dropLeases()
 	if s.env != nil {
 		s.readers.drop()
 		_ = s.env.Close() // reports only that it was closed before

@@ -57,7 +57,7 @@ type disk struct {
 	flushed   *snapshot
 	open      *Space // nil while nobody has it open
 	changes   changes
-	leases    map[string]string // name to holder
+	leases    leases
 }
 
 // snapshot is the content after one commit. Nothing in it changes again.
@@ -89,7 +89,7 @@ func New(options Options) *Backend {
 
 func newDisk() *disk {
 	empty := &snapshot{tree: btree.NewG(degree, lessEntry)}
-	return &disk{committed: empty, flushed: empty, leases: make(map[string]string)}
+	return &disk{committed: empty, flushed: empty, leases: leases{}}
 }
 
 // Open opens the space of namespace. Any text but the empty one is a namespace:
@@ -155,7 +155,7 @@ func (b *Backend) Crash(kind CrashKind) {
 		if kind == LoseUnsynced {
 			d.committed = d.flushed
 		}
-		clear(d.leases)
+		d.leases.drop(nil)
 	}
 }
 

@@ -199,41 +199,6 @@ func (s *Space) Durable() bool { return s.backend.options.Durable }
 // Now is Options.Clock's time.
 func (s *Space) Now() time.Time { return s.backend.options.Clock() }
 
-// lease is a row of disk.leases.
-type lease struct {
-	space *Space
-	name  string
-	once  sync.Once
-}
-
-// Lease takes a named lock, which Crash drops as the kernel would.
-func (s *Space) Lease(name string) (store.Lease, error) {
-	s.backend.mu.Lock()
-	defer s.backend.mu.Unlock()
-	if err := s.failed(); err != nil {
-		return nil, err
-	}
-	if holder, held := s.disk.leases[name]; held {
-		return nil, errs.New(errs.WouldBlock, "lease", name,
-			holder+" holds it; wait until that has released it or ended")
-	}
-	s.disk.leases[name] = thisGoroutine()
-	return &lease{space: s, name: name}, nil
-}
-
-// Release gives the lock back. Releasing again does nothing.
-func (l *lease) Release() error {
-	l.once.Do(func() {
-		l.space.backend.mu.Lock()
-		defer l.space.backend.mu.Unlock()
-		// After a crash the name may be another holder's.
-		if l.space.failed() == nil {
-			delete(l.space.disk.leases, l.name)
-		}
-	})
-	return nil
-}
-
 // Stats counts keys' and values' bytes; there are no pages.
 func (s *Space) Stats() (store.Stats, error) {
 	now, err := s.committed()
@@ -287,6 +252,7 @@ func (s *Space) Close() error {
 	}
 	s.openers = 0
 	s.disk.open = nil
+	s.disk.leases.drop(s)
 	s.end(errs.New(errs.Stale, "use namespace", s.namespace,
 		"it was closed; open it again"))
 	return s.backend.flush(s.disk)

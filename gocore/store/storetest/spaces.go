@@ -155,6 +155,72 @@ var spaceTests = []test{
 			ok(t, held.Release())
 		}
 	}},
+	{"ALeaseIsSeenAndItsEndWatched", func(t *testing.T, b store.Backend) {
+		space := openSpace(t, b)
+		leased := func(name string, want bool) {
+			t.Helper()
+			is, err := space.Leased(name)
+			ok(t, err)
+			equal(t, name+" is held", is, want)
+		}
+		watch := func(name string) (gone chan error, cancel func()) {
+			t.Helper()
+			gone = make(chan error, 2)
+			cancel, err := space.WatchLease(name, func() { gone <- nil })
+			ok(t, err)
+			return gone, cancel
+		}
+		leased("own-1", false)
+		never, _ := watch("own-1")
+		collect(t, never, 1)
+		one, err := space.Lease("own-1")
+		ok(t, err)
+		two, err := space.Lease("own-2")
+		ok(t, err)
+		for range 2 { // to look at it must not drop it
+			leased("own-1", true)
+		}
+		names, err := space.Leases("own-")
+		ok(t, err)
+		equal(t, "leases", fmt.Sprint(names), "[own-1 own-2]")
+		first, _ := watch("own-1")
+		second, _ := watch("own-1")
+		cancelled, cancel := watch("own-2")
+		cancel()
+		ok(t, one.Release())
+		collect(t, first, 1)
+		collect(t, second, 1)
+		leased("own-1", false)
+		leased("own-2", true)
+		ok(t, two.Release())
+		leased("own-2", false)
+		again, _ := watch("own-2") // after it the cancelled one would have been told
+		collect(t, again, 1)
+		equal(t, "calls", len(first)+len(second)+len(cancelled)+len(again), 0)
+	}},
+	{"TheLastCloseLetsGoOfLeases", func(t *testing.T, b store.Backend) {
+		space, err := b.Open("memory/leases", true)
+		ok(t, err)
+		same, err := b.Open("memory/leases", false)
+		ok(t, err)
+		_, err = space.Lease("own-1")
+		ok(t, err)
+		ok(t, same.Close())
+		is, err := space.Leased("own-1")
+		ok(t, err)
+		equal(t, "held while it is open", is, true)
+		gone := make(chan error, 1)
+		_, err = space.WatchLease("own-1", func() { gone <- nil })
+		ok(t, err)
+		ok(t, space.Close())
+		collect(t, gone, 1)
+		next, err := b.Open("memory/leases", false)
+		ok(t, err)
+		lease, err := next.Lease("own-1")
+		ok(t, err)
+		ok(t, lease.Release())
+		ok(t, next.Close())
+	}},
 	{"ALeaseOfAnotherNamespaceIsAnother", func(t *testing.T, b store.Backend) {
 		one := openSpace(t, b)
 		two, err := b.Open("memory/other", true)
@@ -317,6 +383,9 @@ func spaceCalls(t *testing.T, space store.Space) map[string]func() error {
 			return err
 		},
 		"Lease":      func() error { _, err := space.Lease("a"); return err },
+		"Leased":     func() error { _, err := space.Leased("a"); return err },
+		"Leases":     func() error { _, err := space.Leases("a"); return err },
+		"WatchLease": func() error { _, err := space.WatchLease("a", func() {}); return err },
 		"Backup":     func() error { return space.Backup(t.TempDir()) },
 		"Check":      func() error { return space.Check(func(_, _ []byte) error { return nil }, func([]byte, error) {}) },
 		"Stats":      func() error { _, err := space.Stats(); return err },

@@ -1,4 +1,4 @@
-package pool
+package lockfile
 
 import (
 	"errors"
@@ -11,26 +11,26 @@ import (
 	"parkit/gocore/errs"
 )
 
-// process is a hold on a running process: a pidfd, which never comes to mean
+// Process is a hold on a running process: a pidfd, which never comes to mean
 // another process as a pid can.
-type process struct {
-	pid  int
+type Process struct {
+	PID  int
 	file *os.File
 }
 
-// holdProcess gets hold of the process that has pid now. What proved that it is
+// HoldProcess gets hold of the process that has pid now. What proved that it is
 // the one that is meant must be looked at again afterwards.
-func holdProcess(pid int) (*process, error) {
+func HoldProcess(pid int) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, errs.Wrap(errs.IO, "watch process", "", err)
 	}
-	return &process{pid: pid, file: os.NewFile(uintptr(fd), "pidfd")}, nil
+	return &Process{PID: pid, file: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
-// wait returns when the process has ended, true, or close was called, false. A
+// Wait returns when the process has ended, true, or Close was called, false. A
 // child that has ended is not reaped by it, so its pid is still its own.
-func (p *process) wait() bool {
+func (p *Process) Wait() bool {
 	conn, err := p.file.SyscallConn()
 	if err != nil {
 		return false
@@ -42,10 +42,11 @@ func (p *process) wait() bool {
 	}) == nil
 }
 
-func (p *process) close() { _ = p.file.Close() }
+// Close ends the hold, and every wait by it.
+func (p *Process) Close() { _ = p.file.Close() }
 
-// kill signals the process; one that has ended is left alone.
-func (p *process) kill(signal unix.Signal) {
+// Kill signals the process; one that has ended is left alone.
+func (p *Process) Kill(signal unix.Signal) {
 	conn, err := p.file.SyscallConn()
 	if err != nil {
 		return
@@ -55,31 +56,31 @@ func (p *process) kill(signal unix.Signal) {
 	})
 }
 
-// killGroup signals the process group that the process leads, as workers do;
+// KillGroup signals the process group that the process leads, as workers do;
 // false when it leads none. A group's number is not given away while it has a
 // member.
-func (p *process) killGroup(signal unix.Signal) bool {
-	return unix.Kill(-p.pid, signal) == nil
+func (p *Process) KillGroup(signal unix.Signal) bool {
+	return unix.Kill(-p.PID, signal) == nil
 }
 
-// waitFor is wait with a limit; interrupted, when set, is asked every 50 ms
+// WaitFor is Wait with a limit; interrupted, when set, is asked every 50 ms
 // and ends the wait with errs.Interrupted.
-func (p *process) waitFor(limit time.Duration, interrupted func() bool) (ended bool, err error) {
+func (p *Process) WaitFor(limit time.Duration, interrupted func() bool) (ended bool, err error) {
 	end := time.Now().Add(limit)
 	for {
 		step := end
 		if interrupted != nil {
 			if interrupted() {
-				return false, errs.New(errs.Interrupted, "wait for process", strconv.Itoa(p.pid), "interrupted")
+				return false, errs.New(errs.Interrupted, "wait for process", strconv.Itoa(p.PID), "interrupted")
 			}
 			if slice := time.Now().Add(50 * time.Millisecond); slice.Before(end) {
 				step = slice
 			}
 		}
 		if err := p.file.SetReadDeadline(step); err != nil {
-			return false, errs.Wrap(errs.IO, "wait for process", strconv.Itoa(p.pid), err)
+			return false, errs.Wrap(errs.IO, "wait for process", strconv.Itoa(p.PID), err)
 		}
-		if p.wait() {
+		if p.Wait() {
 			return true, nil
 		}
 		if !time.Now().Before(end) {

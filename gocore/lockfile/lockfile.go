@@ -1,4 +1,7 @@
-package pool
+// Package lockfile tells who is alive: files that a process holds locked for as
+// long as it lives, and holds on the processes themselves. It is a record lock,
+// not flock: that one would live on in forked children.
+package lockfile
 
 import (
 	"errors"
@@ -17,8 +20,8 @@ import (
 // would be granted: so a file that is here is never opened again.
 var held = struct {
 	sync.Mutex
-	files map[inode]*fileLock
-}{files: map[inode]*fileLock{}}
+	files map[inode]*Lock
+}{files: map[inode]*Lock{}}
 
 // A lock file's first byte is the lock. The second is held for the moment in
 // which the file is made and locked, or found dead and removed: so that nobody
@@ -35,14 +38,16 @@ func byteLock(kind int16, at int64) *unix.Flock_t {
 
 type inode struct{ device, number uint64 }
 
-type fileLock struct {
+// Lock is a lock file that this process holds.
+type Lock struct {
 	file *os.File
 	at   inode
+	free chan struct{} // closed when it was let go of
 }
 
-// lockFile takes the lock of a file, which it makes where needed, until release
+// Take takes the lock of a file, which it makes where needed, until Release
 // or the death of this process. errs.WouldBlock names the holder.
-func lockFile(path string) (*fileLock, error) {
+func Take(path string) (*Lock, error) {
 	held.Lock()
 	defer held.Unlock()
 	file, at, err := enter(path)
@@ -61,7 +66,7 @@ func lockFile(path string) (*fileLock, error) {
 		_ = file.Close()
 		return nil, errs.Wrap(errs.IO, "lock", path, err)
 	}
-	l := &fileLock{file: file, at: at}
+	l := &Lock{file: file, at: at, free: make(chan struct{})}
 	held.files[at] = l
 	return l, nil
 }
@@ -93,9 +98,9 @@ func enter(path string) (*os.File, inode, error) {
 	}
 }
 
-// removeLock removes the lock file of a dead process; one that is held after
+// Remove removes the lock file of a dead process; one that is held after
 // all is errs.WouldBlock.
-func removeLock(path string) error {
+func Remove(path string) error {
 	held.Lock()
 	defer held.Unlock()
 	file, _, err := enter(path)
@@ -113,18 +118,28 @@ func removeLock(path string) error {
 	return errs.Wrap(errs.IO, "remove lock", path, os.Remove(path))
 }
 
-func (l *fileLock) release() {
+// Release lets go of the lock; false when that was done before. The file stays.
+func (l *Lock) Release() bool {
 	held.Lock()
 	defer held.Unlock()
-	if held.files[l.at] == l {
-		delete(held.files, l.at)
-		_ = l.file.Close() // nothing was written
+	if held.files[l.at] != l {
+		return false
 	}
+	delete(held.files, l.at)
+	_ = l.file.Close() // nothing was written
+	close(l.free)
+	return true
 }
 
-// holder says who holds the lock of a file: alive is false for nobody. The pid
+// In reports whether the locked file is the one at path.
+func (l *Lock) In(path string) bool {
+	at, ok := inodeOf(path)
+	return ok && at == l.at
+}
+
+// Holder says who holds the lock of a file: alive is false for nobody. The pid
 // is 0 for a process of another container.
-func holder(path string) (pid int, alive bool, err error) {
+func Holder(path string) (pid int, alive bool, err error) {
 	held.Lock()
 	defer held.Unlock()
 	if at, ok := inodeOf(path); ok && held.files[at] != nil {
