@@ -103,6 +103,7 @@ extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];
 extern PyMethodDef pk_task_methods[];
+extern PyMethodDef pk_bridge_methods[];
 int pk_iter_ready(PyObject *module);
 
 #endif

@@ -13,6 +13,7 @@ import parkit
 
 #: The modules with examples for users. One line each: later parts add theirs.
 MODULES = [
+    "parkit.aio",
     "parkit.array",
     "parkit.dict",
     "parkit.environment",

@@ -103,6 +103,12 @@ type Space interface {
 	Version(channel Channel) uint32
 	WaitChange(ctx context.Context, channel Channel, seen uint32, wait Wait) (uint32, error)
 
+	// WaitAny sleeps until the count of one of channels differs from the one
+	// in seen at its place. When ctx is done first, the error is as of
+	// WaitChange; it is seen at once. Not for channels that WakeOne is used
+	// on: who sleeps here would take the wake-up of one who waits alone.
+	WaitAny(ctx context.Context, channels []Channel, seen []uint32) error
+
 	// Durable reports whether a returned commit survives a power cut.
 	Durable() bool
 

@@ -324,6 +324,26 @@ def wait_change(space: int, channel: int, seen: int, timeout: float | None, /) -
     Take the count before the look at what is waited for: then no change is slept through.
     """
 
+# ---- Telling event loops of changes ----
+
+def bridge_open(eventfd: int, /) -> int:
+    """A listener that writes to an eventfd when it has events. It does not close the eventfd."""
+
+def bridge_close(bridge: int, /) -> None:
+    """Forget all watches. The eventfd is not written to any more."""
+
+def bridge_watch(bridge: int, token: int, space: int, channel: int, seen: int, /) -> bool:
+    """Have one event when the count of a channel is no longer ``seen``; False, and no event, if that is so already.
+
+    The token, an int from 0 to 2**64 - 1, is free again after its event.
+    """
+
+def bridge_forget(bridge: int, token: int, /) -> None:
+    """Have no event. That of a watch that is over may still come."""
+
+def bridge_take(bridge: int, /) -> list[tuple[int, tuple[int, str, str, str] | None]]:
+    """The events since the last call: tokens, with the parts of an error where the namespace has failed."""
+
 # ---- Tasks, for those who submit them ----
 
 def task_submit(tasks: int, spec: bytes, args: bytes, due: int = ..., /) -> int | None:

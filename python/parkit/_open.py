@@ -249,7 +249,8 @@ def instance(cls: type[Any], reference: Reference, handle: int | None) -> Any:
     return obj
 
 
-def _make_error(code: int, op: str, subject: str, detail: str) -> Exception:
+def make_error(code: int, op: str, subject: str, detail: str) -> Exception:
+    """The exception of an error of the core, for the lane."""
     error = errors.from_code(code, op, subject, detail)
     if isinstance(error, StaleHandleError):
         _spaces.clear()  # some namespace failed, or was closed: the next use opens it again
@@ -268,7 +269,7 @@ def configure(object_type: type[Any]) -> None:
             _codec.loads,
             _codec.slow_key,
             _codec.slow_value,
-            _make_error,
+            make_error,
             rebind,
             _native.generation,
         )

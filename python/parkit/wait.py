@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _native, _open
@@ -26,7 +26,7 @@ def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeout: flo
     :param timeout: how many seconds to wait; None is for ever
 
     Without a condition it returns at once. Without objects the condition is looked at every 1 to 50 ms,
-    in no snapshot.
+    in no snapshot. A coroutine awaits :func:`parkit.aio.wait` instead, as this would hold up its event loop.
 
     :raises WaitTimeout: it did not become true in time; a TimeoutError
     :raises TransactionError: called inside a transaction or snapshot of the namespace, where nothing that
@@ -40,19 +40,9 @@ def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeout: flo
     >>> todo['milk']
     2
     """
-    # An object may be callable too (an asyncable is), but it is no condition.
-    if condition is None and objects and callable(objects[-1]) and not isinstance(objects[-1], Object):
-        objects, condition = objects[:-1], objects[-1]
-    for obj in objects:
-        if not isinstance(obj, Object):
-            raise TypeError(f"wait() takes persistent objects and a condition, not {type(obj).__name__}")
+    objects, condition, deadline = asked(objects, condition, timeout)
     if condition is None:
         return
-    if not callable(condition):
-        raise TypeError(f"the condition must be callable, not {type(condition).__name__}")
-    if timeout is not None and not timeout >= 0:
-        raise ValueError("a timeout is a number of seconds, not below zero")
-    deadline = None if timeout is None else time.monotonic() + timeout
     if objects:
         _wait_for_change(objects, condition, deadline)
     else:
@@ -60,39 +50,88 @@ def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeout: flo
 
 
 def _wait_for_change(objects: tuple[Object, ...], condition: Callable[[], Any], deadline: float | None) -> None:
-    if len({(obj.site_uuid, obj.namespace) for obj in objects}) > 1:
-        raise ValueError("wait() takes objects of one namespace: " + ", ".join(obj.path for obj in objects))
-    space = _open.space_of(objects[0])
-    channels = {_native.lane.channel(obj) for obj in objects}
+    space, channels = watched(objects)
     # Of several objects, any change in the namespace is looked at.
-    channel = channels.pop() if len(channels) == 1 else 0
+    channel = channels[0] if len(channels) == 1 else 0
     while True:
         # The count before the look: a change in between is then not slept through.
         seen = _native.lane.change_count(space, channel)
-        with snapshot(objects[0]):
-            if condition():
-                return
-        if scoped(space):
-            raise TransactionError(
-                "wait: inside a transaction or a snapshot of the namespace nothing that others do is seen; "
-                "wait outside of it"
-            )
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if _native.lane.wait_change(space, channel, seen, left) < 0:
-            raise _too_late(objects)
+        if holds(objects, condition, space):
+            return
+        if _native.lane.wait_change(space, channel, seen, left(deadline)) < 0:
+            raise too_late(objects)
 
 
 def _poll(condition: Callable[[], Any], deadline: float | None) -> None:
+    for pause in pauses(condition, deadline):
+        time.sleep(pause)
+
+
+# ---- What parkit.aio's form of it does in the same way ----
+
+
+def asked(
+    objects: tuple[Any, ...], condition: Callable[[], Any] | None, timeout: float | None
+) -> tuple[tuple[Object, ...], Callable[[], Any] | None, float | None]:
+    """The objects, the condition and the deadline that a call means."""
+    # An object may be callable too (an asyncable is), but it is no condition.
+    if condition is None and objects and callable(objects[-1]) and not isinstance(objects[-1], Object):
+        objects, condition = objects[:-1], objects[-1]
+    for obj in objects:
+        if not isinstance(obj, Object):
+            raise TypeError(f"wait() takes persistent objects and a condition, not {type(obj).__name__}")
+    if condition is not None and not callable(condition):
+        raise TypeError(f"the condition must be callable, not {type(condition).__name__}")
+    return objects, condition, deadline_of(timeout)
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """When a timeout is over, by time.monotonic()."""
+    if timeout is None:
+        return None
+    if not timeout >= 0:
+        raise ValueError("a timeout is a number of seconds, not below zero")
+    return time.monotonic() + timeout
+
+
+def left(deadline: float | None) -> float | None:
+    """How many seconds there are until then."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def watched(objects: tuple[Object, ...]) -> tuple[int, list[int]]:
+    """The namespace that the objects are in, and their channels."""
+    if len({(obj.site_uuid, obj.namespace) for obj in objects}) > 1:
+        raise ValueError("wait() takes objects of one namespace: " + ", ".join(obj.path for obj in objects))
+    return _open.space_of(objects[0]), sorted({_native.lane.channel(obj) for obj in objects})
+
+
+def holds(objects: tuple[Object, ...], condition: Callable[[], Any], space: int) -> bool:
+    """Whether the condition is true; if not, it must be able to become so."""
+    with snapshot(objects[0]):
+        if condition():
+            return True
+    if scoped(space):
+        raise TransactionError(
+            "wait: inside a transaction or a snapshot of the namespace nothing that others do is seen; "
+            "wait outside of it"
+        )
+    return False
+
+
+def pauses(condition: Callable[[], Any], deadline: float | None) -> Iterator[float]:
+    """How many seconds to sleep between two looks, until the condition is true."""
     pause = _FIRST_PAUSE
     while not condition():
-        left = _LONGEST_PAUSE if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            raise _too_late(())
-        time.sleep(min(pause, left))
+        rest = _LONGEST_PAUSE if deadline is None else deadline - time.monotonic()
+        if rest <= 0:
+            raise too_late(())
+        yield min(pause, rest)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _too_late(objects: tuple[Object, ...]) -> WaitTimeout:
+def too_late(objects: tuple[Object, ...]) -> WaitTimeout:
+    """The error of a wait whose time ran out."""
     where = ", ".join(obj.path for obj in objects)
     error = WaitTimeout(f"wait {where}: the condition did not become true in time".replace("wait :", "wait:"))
     error.operation, error.subject = "wait", where

@@ -30,6 +30,8 @@ package lmdbstore
 #cgo nocallback pk_renew
 #cgo nocallback pk_reset
 #cgo nocallback pk_page_wait
+#cgo noescape pk_page_wait_any
+#cgo nocallback pk_page_wait_any
 #cgo noescape pk_page_lock
 #cgo nocallback pk_page_lock
 */
@@ -220,7 +222,9 @@ func gobytes(p unsafe.Pointer, n C.size_t) []byte {
 	return unsafe.Slice((*byte)(p), int(n))
 }
 
-// dieAt and cannotAllocate are for tests, which cannot use cgo themselves.
+// dieAt, cannotWaitAny and cannotAllocate are for tests, which cannot use cgo themselves.
 func dieAt(point int) { C.pk_die_at = C.int(point) }
+
+func cannotWaitAny(cannot bool) { C.pk_cannot_wait_any = cbool(cannot) }
 
 func cannotAllocate(cannot bool) { C.pk_cannot_allocate = cbool(cannot) }

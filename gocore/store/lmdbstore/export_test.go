@@ -18,6 +18,9 @@ const (
 // DieAt has this process killed when it next comes to point.
 func DieAt(point int) { dieAt(point) }
 
+// CannotWaitAny says whether the system cannot wait for several counts.
+func CannotWaitAny(cannot bool) { cannotWaitAny(cannot) }
+
 // CannotAllocate says whether every file system refuses fallocate.
 func CannotAllocate(cannot bool) { cannotAllocate(cannot) }
 

@@ -25,7 +25,7 @@ static const uint64_t magic = 0x7061726b69743032ULL ^ sizeof(pthread_mutex_t);
 // LINE_STEP is how long the others in line trust the one at its head.
 static const uint64_t STARVING_AFTER = 2 * MS, STARVING_STEP = 10 * MS, STARVING_FRESH = 40 * MS, LINE_STEP = 50 * MS;
 
-int pk_die_at;
+int pk_die_at, pk_cannot_wait_any;
 
 void pk_die(void)
 {
@@ -344,6 +344,46 @@ int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int
 	if (atomic_load(word) >> 1 != seen)
 		return 0;
 	return err == ETIMEDOUT ? ETIMEDOUT : EINTR;
+}
+
+// What <linux/futex.h> has from Linux 5.16.
+struct waiter {
+	uint64_t value, address;
+	uint32_t flags, reserved;
+};
+enum { SYS_WAITV = 449, WORD = 2 /* of 32 bits */ };
+
+int pk_page_wait_any(pk_page *page, unsigned n, const uint8_t *channels, const uint32_t *seen, uint32_t *bell, int64_t ns)
+{
+	struct waiter waiters[PK_CHANNELS + 1];
+	if (pk_cannot_wait_any)
+		return ENOSYS;
+	for (unsigned i = 0; i < n; i++) {
+		_Atomic uint32_t *word = &page->seq[channels[i]];
+		uint32_t marked = atomic_fetch_or(word, 1) | 1;
+		if (marked >> 1 != seen[i])
+			return 0;
+		waiters[i] = (struct waiter){marked, (uintptr_t)word, WORD, 0};
+	}
+	waiters[n] = (struct waiter){0, (uintptr_t)bell, WORD | FUTEX_PRIVATE_FLAG, 0};
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += (time_t)(ns / 1000000000), ts.tv_nsec += (long)(ns % 1000000000);
+	if (ts.tv_nsec >= 1000000000)
+		ts.tv_sec++, ts.tv_nsec -= 1000000000;
+	int err = syscall(SYS_WAITV, waiters, n + 1, 0, &ts, CLOCK_MONOTONIC) < 0 ? errno : 0;
+	for (unsigned i = 0; i < n; i++)
+		if (atomic_load(&page->seq[channels[i]]) >> 1 != seen[i])
+			return 0;
+	if (err == EPERM) // what a filter of system calls may say of one that it does not know
+		err = ENOSYS;
+	return err == ETIMEDOUT || err == ENOSYS ? err : EINTR;
+}
+
+void pk_ring(uint32_t *bell)
+{
+	atomic_store((_Atomic uint32_t *)bell, 1);
+	futex((_Atomic uint32_t *)bell, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
 }
 
 uint64_t *pk_page_allocated(pk_page *page) { return (uint64_t *)&page->allocated; }

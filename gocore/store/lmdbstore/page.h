@@ -44,6 +44,7 @@ typedef struct {
 // Where a test has the process die, see pk_die_at.
 enum { PK_BEFORE_COMMIT = 1, PK_BEFORE_PUBLISH, PK_BEFORE_UNLOCK, PK_BEFORE_WAKE, PK_IN_LINE };
 extern int pk_die_at;
+extern int pk_cannot_wait_any; // a test has the system lack what pk_page_wait_any needs
 void pk_die(void);
 #define PK_POINT(point) \
 	do { \
@@ -73,6 +74,13 @@ void pk_page_rouse(pk_page *page, uint64_t channels);
 // 0 when the count differs from seen, ETIMEDOUT, or EINTR after a signal or rouse.
 // Watches the count for look_ns before it sleeps.
 int pk_page_wait(pk_page *page, unsigned channel, uint32_t seen, int64_t ns, int64_t look_ns);
+
+// pk_page_wait_any sleeps until one of n counts differs from the one seen, or
+// bell is rung: 0, ETIMEDOUT, EINTR after a signal, a rouse or a ring, and ENOSYS where
+// the system cannot wait for several (Linux before 5.16).
+int pk_page_wait_any(pk_page *page, unsigned n, const uint8_t *channels, const uint32_t *seen, uint32_t *bell, int64_t ns);
+// pk_ring wakes who sleeps with that bell, and whoever is about to.
+void pk_ring(uint32_t *bell);
 
 // Where these are, for atomic use from Go without a call.
 uint64_t *pk_page_allocated(pk_page *page);

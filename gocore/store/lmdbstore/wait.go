@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/store"
@@ -62,6 +63,37 @@ func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint
 		}
 		rc := C.pk_page_wait(s.page, C.uint(channel), C.uint32_t(seen), C.int64_t(step), C.int64_t(look))
 		look = 0
+		if syscall.Errno(rc) == syscall.ETIMEDOUT {
+			s.announceForgotten()
+		}
+	}
+}
+
+// anyStep is how long WaitAny trusts that whoever commits announces it.
+const anyStep = time.Second
+
+// WaitAny sleeps until the count of one of channels differs from the one seen.
+func (s *Space) WaitAny(ctx context.Context, channels []store.Channel, seen []uint32) error {
+	bell := new(C.uint32_t) // Go's memory: it is there also for one who rings late
+	defer context.AfterFunc(ctx, func() { C.pk_ring(bell) })()
+	for {
+		latest := s.Version(store.AnyChange)
+		for i, channel := range channels {
+			if s.Version(channel) != seen[i] {
+				return nil
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return errs.Wrap(errs.Interrupted, "wait", s.name, err)
+		}
+		if err := s.alive("wait"); err != nil {
+			return err
+		}
+		rc := C.pk_page_wait_any(s.page, C.uint(len(channels)), (*C.uint8_t)(unsafe.SliceData(channels)),
+			(*C.uint32_t)(unsafe.SliceData(seen)), bell, C.int64_t(anyStep))
+		if syscall.Errno(rc) == syscall.ENOSYS { // then for any change, and for the bell by looking
+			rc = C.pk_page_wait(s.page, C.uint(store.AnyChange), C.uint32_t(latest), C.int64_t(signalStep), 0)
+		}
 		if syscall.Errno(rc) == syscall.ETIMEDOUT {
 			s.announceForgotten()
 		}

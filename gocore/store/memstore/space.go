@@ -193,6 +193,20 @@ func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint
 		"nothing changed in "+wait.Timeout.String())
 }
 
+// WaitAny sleeps until the count of one of channels differs from the one seen.
+func (s *Space) WaitAny(ctx context.Context, channels []store.Channel, seen []uint32) error {
+	if err := s.failed(); err != nil {
+		return err
+	}
+	switch s.disk.changes.waitAny(ctx, channels, seen, store.Wait{Timeout: -1}, s.ended) {
+	case gone:
+		return s.why
+	case done:
+		return errs.Wrap(errs.Interrupted, "wait for a change of", s.namespace, context.Cause(ctx))
+	}
+	return nil
+}
+
 // Durable reports Options.Durable.
 func (s *Space) Durable() bool { return s.backend.options.Durable }
 

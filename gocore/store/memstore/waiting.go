@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,36 +203,56 @@ func (c *changes) touch(channel store.Channel, all bool) {
 // was woken and gave up in the same moment reports the change, so that a
 // WakeOne spent on it is not lost.
 func (c *changes) wait(ctx context.Context, channel store.Channel, seen uint32, wait store.Wait, ended <-chan struct{}) (uint32, outcome) {
-	ch := &c.channels[channel]
+	result := c.waitAny(ctx, []store.Channel{channel}, []uint32{seen}, wait, ended)
+	version := c.version(channel)
+	if version != seen {
+		result = ready
+	}
+	return version, result
+}
+
+// waitAny is wait on several channels.
+func (c *changes) waitAny(ctx context.Context, channels []store.Channel, seen []uint32, wait store.Wait, ended <-chan struct{}) outcome {
 	for {
+		wake := make(chan struct{}, len(channels)) // one may come from each
 		c.mu.Lock()
-		if ch.version != seen || wait.Timeout == 0 {
-			version := ch.version
+		if c.moved(channels, seen) {
 			c.mu.Unlock()
-			if version != seen {
-				return version, ready
-			}
-			return version, timedOut
+			return ready
 		}
-		wake := make(chan struct{}, 1)
-		ch.sleepers = append(ch.sleepers, wake)
+		if wait.Timeout == 0 {
+			c.mu.Unlock()
+			return timedOut
+		}
+		for _, channel := range channels {
+			ch := &c.channels[channel]
+			ch.sleepers = append(ch.sleepers, wake)
+		}
 		c.mu.Unlock()
 
 		result := await(ctx, wake, ended, wait.Timeout, wait.Interrupted)
 		c.mu.Lock()
-		for i, other := range ch.sleepers {
-			if other == wake {
-				ch.sleepers = append(ch.sleepers[:i], ch.sleepers[i+1:]...)
-				break
-			}
+		for _, channel := range channels {
+			ch := &c.channels[channel]
+			ch.sleepers = slices.DeleteFunc(ch.sleepers, func(other chan struct{}) bool { return other == wake })
 		}
-		version := ch.version
+		moved := c.moved(channels, seen)
 		c.mu.Unlock()
-		if version != seen {
-			return version, ready
+		if moved {
+			return ready
 		}
 		if result != ready {
-			return version, result
+			return result
 		}
 	}
+}
+
+// moved needs c.mu.
+func (c *changes) moved(channels []store.Channel, seen []uint32) bool {
+	for i, channel := range channels {
+		if c.channels[channel].version != seen[i] {
+			return true
+		}
+	}
+	return false
 }

@@ -382,6 +382,9 @@ func spaceCalls(t *testing.T, space store.Space) map[string]func() error {
 			_, err := space.WaitChange(t.Context(), channelA, 0, patient)
 			return err
 		},
+		"WaitAny": func() error {
+			return space.WaitAny(t.Context(), []store.Channel{channelA}, []uint32{space.Version(channelA)})
+		},
 		"Lease":      func() error { _, err := space.Lease("a"); return err },
 		"Leased":     func() error { _, err := space.Leased("a"); return err },
 		"Leases":     func() error { _, err := space.Leases("a"); return err },
@@ -476,6 +479,9 @@ func closeDuringUse(t *testing.T, b store.Backend) {
 		func() error {
 			_, err := space.WaitChange(context.Background(), store.AnyChange, space.Version(store.AnyChange), patient)
 			return err
+		},
+		func() error {
+			return space.WaitAny(context.Background(), []store.Channel{store.AnyChange}, []uint32{space.Version(store.AnyChange)})
 		},
 		func() error { _, err := space.Stats(); return err },
 	}

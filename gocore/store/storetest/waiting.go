@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -133,6 +134,56 @@ var waitingTests = []test{
 				} else {
 					fails(t, err, errs.Interrupted)
 				}
+			}
+		}
+	}},
+	{"AChangeOfAnyChannelWakes", func(t *testing.T, b store.Backend) {
+		space := openSpace(t, b)
+		channels := []store.Channel{channelA, channelB, store.AnyChange}
+		for round := range 30 {
+			// Of the last one, any change; of the first two, only their own.
+			watched := channels[:2+round/20]
+			seen := make([]uint32, len(watched))
+			for i, channel := range watched {
+				seen[i] = space.Version(channel)
+			}
+			changed := watched[round%len(watched)]
+			results := make(chan error, 1)
+			go func() { results <- space.WaitAny(context.Background(), watched, seen) }()
+			if changed == store.AnyChange {
+				changed = store.Channels - 1
+			}
+			touchOnce(t, space, changed)
+			collect(t, results, 1)
+			ok(t, space.WaitAny(t.Context(), watched, seen)) // it is seen late, too
+		}
+	}},
+	{"AChangeOfAnotherChannelWakesNobody", func(t *testing.T, b store.Backend) {
+		space := openSpace(t, b)
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		defer cancel()
+		seen := []uint32{space.Version(channelA)}
+		touchOnce(t, space, channelB)
+		err := space.WaitAny(ctx, []store.Channel{channelA}, seen)
+		fails(t, err, errs.Interrupted)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the context's error in the chain", err)
+		}
+	}},
+	{"ADoneContextEndsTheWaitForAny", func(t *testing.T, b store.Backend) {
+		space := openSpace(t, b)
+		for round := range 200 { // before it sleeps, while it falls asleep, and after
+			ctx, cancel := context.WithCancel(t.Context())
+			results := make(chan error, 1)
+			go func() {
+				results <- space.WaitAny(ctx, []store.Channel{channelA, channelB}, []uint32{space.Version(channelA), space.Version(channelB)})
+			}()
+			for range round % 20 {
+				runtime.Gosched()
+			}
+			cancel()
+			if err := <-results; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want the context's error in the chain", err)
 			}
 		}
 	}},
