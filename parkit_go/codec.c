@@ -356,3 +356,12 @@ pk_decode_value(const unsigned char *p, Py_ssize_t n)
         return PyUnicode_DecodeUTF8((const char *)p, n, NULL);
     return PyBytes_FromStringAndSize((const char *)p, n);
 }
+
+Py_ssize_t
+pk_bytes_head(const unsigned char *p, Py_ssize_t n)
+{
+    if (n < 2 || *p < 0xC4 || *p > 0xC6)
+        return 0;
+    int width = 1 << (*p - 0xC4);
+    return n > width && (uint64_t)(n - 1 - width) == get_be(p + 1, width) ? 1 + width : 0;
+}

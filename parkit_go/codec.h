@@ -85,6 +85,9 @@ int pk_encode_value(PyObject *v, pk_value *out);
  * as it is until the return (a page that the same write transaction may write
  * to again does not). */
 PyObject *pk_decode_value(const unsigned char *p, Py_ssize_t n);
+
+/* The length of the head of a value that is bytes, which follow; else 0. */
+Py_ssize_t pk_bytes_head(const unsigned char *p, Py_ssize_t n);
 #define PK_COPY_LIMIT (64 * 1024)
 
 #endif

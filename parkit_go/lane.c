@@ -297,11 +297,14 @@ PyInit_lane(void)
     PyObject *module = PyModule_Create(&lane_module);
     if (module == NULL)
         return NULL;
-    PyMethodDef *parts[] = {pk_object_methods, pk_dict_methods, pk_array_methods, pk_queue_methods, pk_iter_methods, pk_scope_methods, pk_task_methods, pk_bridge_methods};
+    PyMethodDef *parts[] = {
+        pk_object_methods, pk_dict_methods, pk_array_methods, pk_queue_methods, pk_iter_methods, pk_scope_methods,
+        pk_task_methods, pk_bridge_methods, pk_file_methods, pk_view_methods,
+    };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (PyModule_AddFunctions(module, parts[i]) < 0)
             goto failed;
-    if (pk_iter_ready(module) < 0)
+    if (pk_iter_ready(module) < 0 || pk_view_ready(module) < 0)
         goto failed;
     if (pthread_atfork(NULL, NULL, after_fork) != 0) {
         PyErr_NoMemory();

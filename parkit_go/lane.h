@@ -39,6 +39,16 @@ typedef struct {
     int unstable; /* in a page that this thread's own transaction may write to */
 } pk_got;
 
+/* Memory of the store that a view shows, until pkViewEnd(number). */
+typedef struct {
+    const unsigned char *p;
+    size_t n;
+    uintptr_t number;
+} pk_seen;
+
+/* Up to so many bytes a file is read and written without letting go of the GIL. */
+enum { PK_COPY_HELD = 64 * 1024 };
+
 /* A call that may wait: on which thread state, whether that thread gets Python's
  * signals, and for how long (negative: the default bound). */
 typedef struct {

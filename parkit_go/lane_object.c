@@ -49,8 +49,8 @@ object_channel(PyObject *Py_UNUSED(module), PyObject *obj)
     return PyLong_FromLong(channel);
 }
 
-static const char *
-attr_name(PyObject *name, Py_ssize_t *n)
+const char *
+pk_attr_name(PyObject *name, Py_ssize_t *n)
 {
     if (!PyUnicode_Check(name)) {
         PyErr_Format(PyExc_TypeError, "attribute name must be str, not %.200s", Py_TYPE(name)->tp_name);
@@ -59,8 +59,8 @@ attr_name(PyObject *name, Py_ssize_t *n)
     return PyUnicode_AsUTF8AndSize(name, n);
 }
 
-static PyObject *
-no_attribute(PyObject *obj, PyObject *name)
+PyObject *
+pk_no_attribute(PyObject *obj, PyObject *name)
 {
     PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%U'", Py_TYPE(obj)->tp_name, name);
     return NULL;
@@ -75,12 +75,12 @@ attr_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int rc;
     if (pk_arity("attr_get", nargs, 2, 2) < 0)
         return NULL;
-    const char *name = attr_name(args[1], &n);
+    const char *name = pk_attr_name(args[1], &n);
     if (name == NULL)
         return NULL;
     PK_CROSS(rc, args[0], h, w, pkAttrGet(h, pk_open_scopes(), (void *)name, n, &got, &words));
     if (rc == PK_NOTFOUND)
-        return no_attribute(args[0], args[1]);
+        return pk_no_attribute(args[0], args[1]);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     return pk_take(&got);
@@ -95,7 +95,7 @@ attr_set(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int rc;
     if (pk_arity("attr_set", nargs, 3, 3) < 0)
         return NULL;
-    const char *name = attr_name(args[1], &n);
+    const char *name = pk_attr_name(args[1], &n);
     if (name == NULL || pk_encode_value(args[2], &value) < 0)
         return NULL;
     pk_entry e = {(const unsigned char *)name, NULL, value.head, value.body, (size_t)n, 0, (size_t)value.headlen, (size_t)value.bodylen};
@@ -114,12 +114,12 @@ attr_del(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     int rc;
     if (pk_arity("attr_del", nargs, 2, 2) < 0)
         return NULL;
-    const char *name = attr_name(args[1], &n);
+    const char *name = pk_attr_name(args[1], &n);
     if (name == NULL)
         return NULL;
     PK_CROSS(rc, args[0], h, w, pkAttrDel(h, pk_open_scopes(), (void *)name, n, w, &words));
     if (rc == PK_NOTFOUND)
-        return no_attribute(args[0], args[1]);
+        return pk_no_attribute(args[0], args[1]);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     Py_RETURN_NONE;

@@ -96,6 +96,11 @@ pk_entry pk_item(const pk_value *value);
 /* Gives a class methods in C. Returns None. */
 PyObject *pk_install(PyObject *type, PyMethodDef *methods);
 
+/* A name of an attribute as UTF-8; NULL with an exception set. */
+const char *pk_attr_name(PyObject *name, Py_ssize_t *n);
+/* AttributeError. Returns NULL. */
+PyObject *pk_no_attribute(PyObject *obj, PyObject *name);
+
 extern PyMethodDef pk_dict_methods[];
 extern PyMethodDef pk_array_methods[];
 extern PyMethodDef pk_queue_methods[];
@@ -104,6 +109,9 @@ extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];
 extern PyMethodDef pk_task_methods[];
 extern PyMethodDef pk_bridge_methods[];
+extern PyMethodDef pk_file_methods[];
+extern PyMethodDef pk_view_methods[];
 int pk_iter_ready(PyObject *module);
+int pk_view_ready(PyObject *module);
 
 #endif

@@ -111,10 +111,13 @@ func begin(space *object.Space, mode store.Mode, wait store.Wait) (*held, error)
 }
 
 // end ends the transaction of a root scope. Iterators that read in it keep
-// what they have yet to give.
+// what they have yet to give; views keep it open.
 func (h *held) end(commit bool) error {
 	defer h.pin.Unpin()
 	h.drain()
+	if h.leave() {
+		return nil
+	}
 	if commit {
 		return h.Commit()
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"parkit/gocore/errs"
@@ -134,6 +135,9 @@ type held struct {
 	pin     runtime.Pinner
 	mu      sync.Mutex
 	cursors map[*cursor]struct{} // read by iterators; drained before it ends
+	views   int                  // of what it reads; they outlive the scope
+	left    bool                 // to its views, when the scope ended
+	ended   time.Time
 }
 
 // reads notes that a cursor reads in the transaction, or (on false) no longer

@@ -29,6 +29,8 @@ EXPORTED = {
     "Array",
     "Dict",
     "Directory",
+    "File",
+    "FileIO",
     "LifoQueue",
     "Namespace",
     "Object",

@@ -34,7 +34,8 @@ const (
 	TagDict  byte = 0x02 // encoded key     -> entry record
 	TagItem  byte = 0x03 // position, 8 BE  -> entry record
 	TagRank  byte = 0x04 // encoded tuple, position -> entry record
-	TagFree  byte = 0x05 // first of the tags that other collections take
+	TagChunk byte = 0x07 // index, 8 BE     -> entry record, a part of a file
+	TagFree  byte = 0x0B // first of the tags that other collections take
 )
 
 const (
@@ -189,6 +190,10 @@ func Describe(dbkey []byte) string {
 			}
 		case TagRank:
 			return fmt.Sprintf("item of rank %x of object %d", clip(rest), id)
+		case TagChunk:
+			if len(rest) == PositionSize {
+				return fmt.Sprintf("chunk %d of file %d", Position(rest), id)
+			}
 		}
 		return fmt.Sprintf("record %02x %x of object %d", tag, clip(rest), id)
 	}

@@ -192,7 +192,7 @@ func Verify(dbkey, record []byte) error {
 		case TagState:
 			_, err := ParseState(dbkey, record)
 			return err
-		case TagAttr, TagDict, TagItem, TagRank:
+		case TagAttr, TagDict, TagItem, TagRank, TagChunk:
 			_, _, _, err := Open(dbkey, record)
 			return err
 		}

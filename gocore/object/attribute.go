@@ -27,8 +27,7 @@ func (tx *Tx) GetAttr(o *Object, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _, value, err := keys.Open(key, record)
-	return value, err
+	return o.Value(key, record)
 }
 
 // SetAttr sets a shared attribute to a value, which may be in parts.

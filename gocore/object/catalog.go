@@ -62,8 +62,11 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	if !d.Versioned {
 		slot.state.Flags |= FlagUnversioned
 	}
-	if d.Kind == KindArray || d.Kind == KindQueue {
+	if d.Kind == KindArray || d.Kind == KindQueue || d.Kind == KindFile {
 		slot.state.Flags |= FlagSequence
+	}
+	if d.Kind == KindFile {
+		slot.state.Limit = FileChunk
 	}
 	slot.known, slot.changed, slot.dropped = true, true, false
 	return o, d, nil

@@ -39,6 +39,7 @@ type Object struct {
 	Prefix []byte // begins every key of the object's data; not to be written to
 
 	stateKey []byte
+	checked  checked
 	// void is set when the transaction that created the object came to
 	// nothing. Its id is given out again then, which is what makes this needed.
 	void atomic.Bool

@@ -9,12 +9,13 @@ type State struct {
 	// Version counts the transactions that changed the object. It goes up at
 	// the commit, so inside a transaction it is still the old one.
 	Version uint64
-	// Length is the number of the collection's entries.
+	// Length is the number of the collection's entries; of a file, of its bytes.
 	Length uint64
 	// Flags holds the Kind in its low byte and the Flag… bits.
 	Flags uint32
 
-	// The rest is of sequences (FlagSequence).
+	// The rest is of sequences (FlagSequence). What it says of files is in
+	// files.go of package coll.
 
 	// Next is the position that the next item gets. Positions of an array are
 	// without gaps, so that its first item is at Next-Length.

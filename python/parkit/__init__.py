@@ -22,6 +22,7 @@ from .errors import (
     StoragePathError,
     TransactionError,
 )
+from .file import File, FileIO
 from .namespace import Directory, Namespace, directories
 from .object import Object
 from .pool import disable_tasks, enable_tasks, get_concurrency, set_concurrency
@@ -40,6 +41,8 @@ __all__ = [
     "Asyncable",
     "Dict",
     "Directory",
+    "File",
+    "FileIO",
     "LifoQueue",
     "Namespace",
     "Object",

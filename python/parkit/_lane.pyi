@@ -283,6 +283,47 @@ def queue_limit(obj: Object, limit: int, /) -> None:
 def queue_shut(obj: Object, shut: bool, /) -> None:
     """Shut the queue down, or open it again."""
 
+# ---- Files ----
+
+def file_read(file: Object, offset: int, n: int, writable: bool, /) -> Any:
+    """Up to ``n`` bytes from an offset, or all there are for -1: bytes, or a bytearray if they are to be written to."""
+
+def file_readinto(file: Object, offset: int, buffer: Any, /) -> int:
+    """Read into a buffer; returns how many bytes there were."""
+
+def file_write(file: Object, offset: int, data: Any, about: str | None, /) -> int:
+    """Write bytes at an offset, or at the end for -1, and return the offset behind them.
+
+    :param about: a description of the content, with which the file is emptied first; None leaves both
+    :raises TooBigError: the file would be larger than any can be
+    """
+
+def file_set(file: Object, data: Any, about: str, /) -> None:
+    """Replace the whole content, and its description."""
+
+def file_truncate(file: Object, size: int, /) -> None:
+    """Cut the file, or make it longer by zeros."""
+
+def file_about(file: Object, /) -> str:
+    """The description of the content; empty where there is none."""
+
+# ---- Views ----
+
+@final
+class View:
+    """Memory of the store, in a snapshot, by way of the buffer protocol: for ``memoryview(view)``.
+
+    It keeps the snapshot open. One that is let go of after the snapshot's scope has ended gives a ResourceWarning.
+    """
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def file_view(file: Object, /) -> View | None:
+    """A view of a file's content; None where the thread's scope is no snapshot, or the content not in one piece."""
+
+def attr_view(obj: Object, name: str, /) -> View | None:
+    """A view of the bytes of an attribute; None where the scope is no snapshot, or there are no bytes of that name."""
+
 # ---- Scopes ----
 
 def scope_install(cls: type[Scope], works: bool, /) -> None:

@@ -11,6 +11,9 @@ from .errors import ObjectNotFoundError, ParkitError
 
 __all__ = ["Object"]
 
+# The Kind of files, whose extra is what their content is.
+_FILE = 4
+
 _HOOKS = frozenset({"encode_attr_key", "decode_attr_key", "encode_attr_value", "decode_attr_value"})
 
 
@@ -34,7 +37,8 @@ class Object:
 
     Every attribute that the class does not define is *shared*: it is stored in the namespace, and
     every process sees it. Any value that can be pickled will do. Names that end in ``_binary`` are
-    for bytes-like values, which are stored as they are. Names that begin and end with two underscores
+    for bytes-like values, which are stored as they are, and inside ``with snapshot(obj):`` read in place, as a
+    memoryview. Names that begin and end with two underscores
     are Python's own and stay in this process.
 
     >>> lamp = Object('house/lamp', create=True)
@@ -275,12 +279,11 @@ class Object:
         # Only for what is not found otherwise. _handle and _parkit come here before __init__ has run.
         if (name[:2] == "__" and name[-2:] == "__") or name in ("_handle", "_parkit"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if self._parkit_attr_hooks:
-            return _decode_attr_value(self, name, _native.lane.attr_get(self, _encode_attr_key(self, name)))
-        value = _native.lane.attr_get(self, name)
+        stored = _encode_attr_key(self, name) if self._parkit_attr_hooks else name
         if name[-7:] == "_binary":
-            return _binary(self, value)
-        return value
+            return _binary(self, stored)
+        value = _native.lane.attr_get(self, stored)
+        return _decode_attr_value(self, value) if self._parkit_attr_hooks else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if _is_local(type(self), name):
@@ -382,8 +385,10 @@ def as_descriptor(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def metadata_of(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's metadata in what the core says about an object."""
+    """The user's metadata in what the core says about an object, and of a file what its content is."""
     metadata: dict[str, Any] = json.loads(about["metadata"]) if about["metadata"] else {}
+    if about["kind"] == _FILE and about["extra"]:
+        metadata.update(json.loads(about["extra"]))
     return metadata
 
 
@@ -413,8 +418,12 @@ def _is_local(cls: type[Object], name: str) -> bool:
     return hasattr(cls, name) and any(name in base.__dict__ for base in cls.__mro__)
 
 
-def _binary(obj: Object, value: Any) -> Any:
-    """A value of bytes: inside a scope a view, as where it can be had without a copy."""
+def _binary(obj: Object, name: str) -> Any:
+    """An attribute of bytes: inside a scope a memoryview, in a snapshot of what is stored, else of a copy."""
+    view = _native.lane.attr_view(obj, name)
+    if view is not None:
+        return memoryview(view)
+    value = _native.lane.attr_get(obj, name)
     if type(value) is bytes and _native.lane.scope(_open.space_of(obj)):
         return memoryview(value)
     return value
@@ -451,9 +460,7 @@ def _encode_attr_value(obj: Object, name: str, value: Any) -> bytes:
     return as_bytes(value if encode is None else encode(value), f"attribute {name}")
 
 
-def _decode_attr_value(obj: Object, name: str, data: Any) -> Any:
-    if name[-7:] == "_binary":
-        return _binary(obj, data)
+def _decode_attr_value(obj: Object, data: Any) -> Any:
     decode: Any = obj.decode_attr_value
     return data if decode is None else decode(data)
 
