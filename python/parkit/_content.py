@@ -10,7 +10,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 TEXT = "text/plain"
@@ -38,6 +37,8 @@ class Encoded(NamedTuple):
 
 def about(type_: str, encoding: str | None = None, properties: Mapping[str, Any] | None = None) -> str:
     """The description that is stored with content."""
+    from datetime import datetime, timezone  # slow to import
+
     now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(" ", "microseconds")
     described: dict[str, Any] = {"content-type": type_}
     if encoding is not None:
