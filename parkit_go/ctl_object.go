@@ -1,6 +1,7 @@
 package parkit_go
 
 import (
+	"parkit/gocore/coll"
 	"parkit/gocore/errs"
 	"parkit/gocore/object"
 	"parkit/gocore/store"
@@ -41,6 +42,8 @@ type objectRequest struct {
 	Extra     string   `json:"extra"`
 	Limit     uint64   `json:"limit"` // of a sequence's length; 0 is none
 	Flags     uint32   `json:"flags"` // object.FlagsGiven
+	// Cache limits a dict: entries, bytes (0 is none), eviction.
+	Cache []uint64 `json:"cache"`
 }
 
 type objectAnswer struct {
@@ -93,11 +96,33 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 		if err == nil {
 			tx.SetFlags(o, r.Flags&object.FlagsGiven, 0)
 		}
+		if err == nil && len(r.Cache) == 3 {
+			err = coll.DictLimit(tx, o, r.Cache[0], r.Cache[1], r.Cache[2])
+		}
 	}
 	if err != nil {
 		return answer, err
 	}
-	return objectAnswer{Handle: addObject(o), Created: create, described: describe(&d)}, nil
+	handle := addObject(o)
+	if d.Kind == object.KindDict {
+		if err := attend(tx, handle); err != nil {
+			return answer, err
+		}
+	}
+	return objectAnswer{Handle: handle, Created: create, described: describe(&d)}, nil
+}
+
+// attend has this process see to the entries of a dict that have an end.
+func attend(tx *object.Tx, handle int64) error {
+	o, err := objectOf(handle)
+	if err != nil {
+		return err
+	}
+	state, err := tx.State(o)
+	if err == nil {
+		coll.DictAttend(o, state)
+	}
+	return err
 }
 
 // ObjectDescribe is what an object is, now.

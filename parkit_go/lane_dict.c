@@ -1,38 +1,7 @@
 /* The fast lane: dicts. */
-#include "lane_python.h"
+#include "lane_dict.h"
 
 #include "_cgo_export.h"
-
-/* An encoded key, and the key's own form where it needs one. */
-typedef struct {
-    pk_buf enc, own;
-} dict_key;
-
-static int
-key_begin(dict_key *k, PyObject *key)
-{
-    pk_buf_init(&k->enc);
-    pk_buf_init(&k->own);
-    if (pk_encode_key(key, &k->enc, &k->own) == 0)
-        return 0;
-    pk_buf_free(&k->enc);
-    pk_buf_free(&k->own);
-    return -1;
-}
-
-static void
-key_end(dict_key *k)
-{
-    pk_buf_free(&k->enc);
-    pk_buf_free(&k->own);
-}
-
-static pk_entry
-entry_of(const dict_key *k, const pk_value *v)
-{
-    return (pk_entry){k->enc.p, k->own.len ? k->own.p : NULL, v->head, v->body,
-                      (size_t)k->enc.len, (size_t)k->own.len, (size_t)v->headlen, (size_t)v->bodylen};
-}
 
 /* The value of a key, NULL without an exception where there is none. */
 static PyObject *
@@ -43,10 +12,10 @@ lookup(PyObject *obj, PyObject *key)
     pk_words words = {0};
     dict_key k;
     int rc;
-    if (key_begin(&k, key) < 0)
+    if (pk_key_begin(&k, key) < 0)
         return NULL;
     PK_CROSS(rc, obj, h, w, pkDictGet(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &got, &words));
-    key_end(&k);
+    pk_key_end(&k);
     if (rc == PK_OK)
         return pk_take(&got);
     return rc < 0 || rc == PK_NOTFOUND ? NULL : pk_raise(rc, &words);
@@ -83,10 +52,10 @@ contains(PyObject *obj, PyObject *key)
     pk_words words = {0};
     dict_key k;
     int rc;
-    if (key_begin(&k, key) < 0)
+    if (pk_key_begin(&k, key) < 0)
         return NULL;
     PK_CROSS(rc, obj, h, w, pkDictContains(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &words));
-    key_end(&k);
+    pk_key_end(&k);
     if (rc == PK_OK || rc == PK_NOTFOUND)
         return PyBool_FromLong(rc == PK_OK);
     return rc < 0 ? NULL : pk_raise(rc, &words);
@@ -107,16 +76,16 @@ setitem(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
     pk_value value;
     dict_key k;
     int rc;
-    if (pk_arity("__setitem__", nargs, 2, 2) < 0 || key_begin(&k, args[0]) < 0)
+    if (pk_arity("__setitem__", nargs, 2, 2) < 0 || pk_key_begin(&k, args[0]) < 0)
         return NULL;
     if (pk_encode_value(args[1], &value) < 0) {
-        key_end(&k);
+        pk_key_end(&k);
         return NULL;
     }
-    pk_entry e = entry_of(&k, &value);
+    pk_entry e = pk_entry_of(&k, &value);
     PK_CROSS(rc, obj, h, w, pkDictSet(h, pk_open_scopes(), &e, w, &words));
     pk_value_free(&value);
-    key_end(&k);
+    pk_key_end(&k);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     Py_RETURN_NONE;
@@ -138,16 +107,16 @@ dict_setdefault(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n
     pk_got got = {0};
     dict_key k;
     int rc;
-    if (pk_arity("dict_setdefault", nargs, 3, 3) < 0 || key_begin(&k, args[1]) < 0)
+    if (pk_arity("dict_setdefault", nargs, 3, 3) < 0 || pk_key_begin(&k, args[1]) < 0)
         return NULL;
     if (pk_encode_value(args[2], &value) < 0) {
-        key_end(&k);
+        pk_key_end(&k);
         return NULL;
     }
-    pk_entry e = entry_of(&k, &value);
+    pk_entry e = pk_entry_of(&k, &value);
     PK_CROSS(rc, args[0], h, w, pkDictInsert(h, pk_open_scopes(), &e, &got, w, &words));
     pk_value_free(&value);
-    key_end(&k);
+    pk_key_end(&k);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     if (got.p == NULL)
@@ -161,10 +130,10 @@ delitem(PyObject *obj, PyObject *key)
     pk_words words = {0};
     dict_key k;
     int rc;
-    if (key_begin(&k, key) < 0)
+    if (pk_key_begin(&k, key) < 0)
         return NULL;
     PK_CROSS(rc, obj, h, w, pkDictDel(h, pk_open_scopes(), k.enc.p, k.enc.len, w, &words));
-    key_end(&k);
+    pk_key_end(&k);
     if (rc == PK_NOTFOUND)
         return pk_key_error(key);
     if (rc)
@@ -187,10 +156,10 @@ dict_pop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     pk_got got = {0};
     dict_key k;
     int rc;
-    if (pk_arity("dict_pop", nargs, 2, 3) < 0 || key_begin(&k, args[1]) < 0)
+    if (pk_arity("dict_pop", nargs, 2, 3) < 0 || pk_key_begin(&k, args[1]) < 0)
         return NULL;
     PK_CROSS(rc, args[0], h, w, pkDictPop(h, pk_open_scopes(), k.enc.p, k.enc.len, &got, w, &words));
-    key_end(&k);
+    pk_key_end(&k);
     if (rc == PK_NOTFOUND)
         return nargs == 3 ? Py_NewRef(args[2]) : pk_key_error(args[1]);
     if (rc)

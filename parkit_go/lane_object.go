@@ -10,6 +10,7 @@ import (
 	"runtime/cgo"
 	"unsafe"
 
+	"parkit/gocore/coll"
 	"parkit/gocore/errs"
 	"parkit/gocore/object"
 	"parkit/gocore/store"
@@ -33,10 +34,23 @@ func pkObjectState(handle C.int64_t, scopes *C.pk_scopes, version, length *C.uin
 		state, err := tx.State(o.Object)
 		if err == nil {
 			*version, *length = C.uint64_t(state.Version), C.uint64_t(state.Length)
+			if state.Flags&object.FlagCache != 0 {
+				var n uint64
+				n, err = coll.DictLen(tx, o.Object)
+				*length = C.uint64_t(n)
+			}
 		}
 		return failed(err, words)
 	}
 	state, err := o.PeekState()
+	if state.Flags&object.FlagCache != 0 && state.Due != 0 {
+		*version = C.uint64_t(state.Version)
+		return read(handle, scopes, words, func(tx *object.Tx, o *object.Object) error {
+			n, err := coll.DictLen(tx, o)
+			*length = C.uint64_t(n)
+			return err
+		})
+	}
 	*version, *length = C.uint64_t(state.Version), C.uint64_t(state.Length)
 	return failed(err, words)
 }

@@ -102,6 +102,7 @@ const char *pk_attr_name(PyObject *name, Py_ssize_t *n);
 PyObject *pk_no_attribute(PyObject *obj, PyObject *name);
 
 extern PyMethodDef pk_dict_methods[];
+extern PyMethodDef pk_cache_methods[];
 extern PyMethodDef pk_array_methods[];
 extern PyMethodDef pk_queue_methods[];
 extern PyMethodDef pk_object_methods[];

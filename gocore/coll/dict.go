@@ -30,9 +30,18 @@ func DictGet(tx *object.Tx, o *object.Object, key []byte) (value []byte, err err
 	if err != nil {
 		return nil, missing(tx, o, err)
 	}
-	_, _, value, err = keys.Open(dbkey, record)
+	flags, _, value, err := keys.Open(dbkey, record)
+	if flags&stamped != 0 {
+		if ended(flags, record, value, tx.Now) {
+			return nil, store.ErrNotFound
+		}
+		noted(o, flags, record, value)
+	}
 	return value, err
 }
+
+// stamped are the flags of entries that only a cache has.
+const stamped = keys.FlagExpiry | keys.FlagEvictable
 
 // keyBuffers are for database keys outside of a transaction that has room
 // for one.
@@ -60,7 +69,10 @@ func DictPeek(o *object.Object, key, dst []byte) (value []byte, pin store.Txn, e
 		}
 		return nil, nil, err
 	}
-	_, _, value, err = keys.Open(dbkey, record)
+	flags, _, value, err := keys.Open(dbkey, record)
+	if flags&stamped != 0 {
+		err = peeked(o, flags, record, value)
+	}
 	if err != nil {
 		if pin != nil {
 			pin.Abort()
@@ -76,8 +88,12 @@ func DictContains(tx *object.Tx, o *object.Object, key []byte) (bool, error) {
 		return false, err
 	}
 	dbkey, _ := tx.EntryKey(o, keys.TagDict, key)
-	_, err := tx.Get(dbkey)
+	record, err := tx.Get(dbkey)
 	if err == nil {
+		if keys.FlagsOf(record)&keys.FlagExpiry != 0 {
+			flags, _, value, err := keys.Open(dbkey, record)
+			return err == nil && !ended(flags, record, value, tx.Now), err
+		}
 		return true, nil
 	}
 	if err = missing(tx, o, err); err == store.ErrNotFound {
@@ -92,6 +108,11 @@ func DictContains(tx *object.Tx, o *object.Object, key []byte) (bool, error) {
 func DictSet(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byte) error {
 	state, err := tx.State(o)
 	if err != nil {
+		return err
+	}
+	if state.Flags&object.FlagCache != 0 {
+		e := DictEntry{Key: key, Own: own}
+		_, err := storeCached(tx, o, e, 0, StoreSet, value...)
 		return err
 	}
 	dbkey, shortened := tx.EntryKey(o, keys.TagDict, key)
@@ -110,12 +131,15 @@ func DictSet(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byte) 
 // DictInsert sets the value of a key that is not there. Where it is, nothing
 // changes, and existing is its value (never nil), which aliases the store.
 func DictInsert(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byte) (existing []byte, err error) {
-	if _, err := tx.State(o); err != nil {
+	state, err := tx.State(o)
+	if err != nil {
 		return nil, err
 	}
 	dbkey, shortened := tx.EntryKey(o, keys.TagDict, key)
 	record, err := tx.Get(dbkey)
 	switch {
+	case state.Flags&object.FlagCache != 0 && (err == nil || err == store.ErrNotFound):
+		return insertCached(tx, o, dbkey, key, own, value...)
 	case err == nil:
 		_, _, existing, err = keys.Open(dbkey, record)
 		return existing, err
@@ -127,17 +151,19 @@ func DictInsert(tx *object.Tx, o *object.Object, key, own []byte, value ...[]byt
 
 // DictDel removes a key; store.ErrNotFound when it is not there.
 func DictDel(tx *object.Tx, o *object.Object, key []byte) error {
-	if _, err := tx.State(o); err != nil {
+	state, err := tx.State(o)
+	if err != nil {
 		return err
 	}
 	dbkey, _ := tx.EntryKey(o, keys.TagDict, key)
-	return remove(tx, o, dbkey)
+	return remove(tx, o, state, dbkey)
 }
 
 // DictPop removes a key and returns a copy of its value; store.ErrNotFound
 // when it is not there. A damaged value is errs.Corrupt, and stays.
 func DictPop(tx *object.Tx, o *object.Object, key []byte) (value []byte, err error) {
-	if _, err := tx.State(o); err != nil {
+	state, err := tx.State(o)
+	if err != nil {
 		return nil, err
 	}
 	dbkey, _ := tx.EntryKey(o, keys.TagDict, key)
@@ -145,11 +171,15 @@ func DictPop(tx *object.Tx, o *object.Object, key []byte) (value []byte, err err
 	if err != nil {
 		return nil, err
 	}
-	if _, _, value, err = keys.Open(dbkey, record); err != nil {
+	flags, _, value, err := keys.Open(dbkey, record)
+	if err != nil {
 		return nil, err
 	}
+	if ended(flags, record, value, tx.Now) {
+		return nil, store.ErrNotFound
+	}
 	value = append([]byte{}, value...)
-	return value, remove(tx, o, dbkey)
+	return value, remove(tx, o, state, dbkey)
 }
 
 // DictPopItem removes the entry with the first or the last key and returns
@@ -167,7 +197,11 @@ func DictPopItem(tx *object.Tx, o *object.Object, last bool) (key, own, value []
 	key = bytes.Clone(one[0].Key)
 	own = bytes.Clone(one[0].Own)
 	value = append([]byte{}, one[0].Value...)
-	return key, own, value, remove(tx, o, keys.AppendStoredKey(nil, o.Prefix, keys.TagDict, key))
+	state, err := tx.State(o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return key, own, value, remove(tx, o, state, keys.AppendStoredKey(nil, o.Prefix, keys.TagDict, key))
 }
 
 // DictClear removes all entries. An empty dict is not changed by it.
@@ -182,6 +216,11 @@ func DictClear(tx *object.Tx, o *object.Object) error {
 	}
 	if n == 0 && state.Length == 0 {
 		return nil
+	}
+	if state.Flags&object.FlagCache != 0 {
+		if err := clearCached(tx, o, state); err != nil {
+			return tx.Fail(err)
+		}
 	}
 	tx.SetFlags(o, 0, object.FlagOwnKeys)
 	tx.Changed(o, -int(state.Length))
@@ -220,7 +259,10 @@ func put(tx *object.Tx, o *object.Object, dbkey, own []byte, shortened bool, val
 	return nil
 }
 
-func remove(tx *object.Tx, o *object.Object, dbkey []byte) error {
+func remove(tx *object.Tx, o *object.Object, state *object.State, dbkey []byte) error {
+	if state.Flags&object.FlagCache != 0 {
+		return removeCached(tx, o, state, bytes.Clone(dbkey))
+	}
 	found, err := tx.Del(dbkey)
 	if err != nil {
 		return err

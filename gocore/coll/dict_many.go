@@ -25,17 +25,17 @@ const (
 // counts, with the key as it was first given. After an error the dict may hold
 // some of the entries, and the transaction may refuse to commit them.
 func DictSetMany(tx *object.Tx, o *object.Object, entries []DictEntry) error {
-	if len(entries) < sortedFrom {
+	state, err := tx.State(o)
+	if err != nil {
+		return err
+	}
+	if len(entries) < sortedFrom || state.Flags&object.FlagCache != 0 {
 		for _, e := range entries {
 			if err := DictSet(tx, o, e.Key, e.Own, e.Head, e.Value); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
-	state, err := tx.State(o)
-	if err != nil {
-		return err
 	}
 	b := batches.Get().(*batch)
 	defer b.release()

@@ -1,6 +1,7 @@
 package coll
 
 import (
+	"bytes"
 	"sync"
 
 	"parkit/gocore/keys"
@@ -37,8 +38,32 @@ func DictScan(tx *object.Tx, o *object.Object, r KeyRange, dst []DictEntry) (n i
 	if err != nil || len(dst) == 0 {
 		return 0, err
 	}
+	if !anyEnded(tx, state) {
+		n, _, err = scan(tx, o, state, r, dst, nil)
+		return n, err
+	}
+	// What has ended is left out, so that it takes several scans to fill dst.
+	for n < len(dst) {
+		found, last, err := scan(tx, o, state, r, dst[n:], tx.Now)
+		for _, e := range dst[n : n+found] {
+			if e.Key != nil {
+				dst[n] = e
+				n++
+			}
+		}
+		if err != nil || last == nil {
+			return n, err
+		}
+		r.After = last
+	}
+	return n, nil
+}
+
+// scan is one scan. With a clock, entries that have ended have no Key. last is
+// the key of the last entry, a copy, nil where the range is at its end.
+func scan(tx *object.Tx, o *object.Object, state *object.State, r KeyRange, dst []DictEntry, now func() int64) (n int, last []byte, err error) {
 	// Keys are in the database keys alone, unless some entry has its own.
-	bare := r.KeysOnly && state.Flags&object.FlagOwnKeys == 0
+	bare := r.KeysOnly && state.Flags&object.FlagOwnKeys == 0 && now == nil
 	begin := len(o.Prefix) + 1
 
 	buffer := entryBuffers.Get().(*[]store.Entry)
@@ -57,7 +82,7 @@ func DictScan(tx *object.Tx, o *object.Object, r KeyRange, dst []DictEntry) (n i
 
 	found, err := tx.Scan(r.stored(o, bare), entries)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	for i := range entries[:found] {
 		e := &entries[i]
@@ -67,17 +92,24 @@ func DictScan(tx *object.Tx, o *object.Object, r KeyRange, dst []DictEntry) (n i
 				continue
 			}
 			if e.Value, err = tx.Get(e.Key); err != nil {
-				return i, err
+				return i, nil, err
 			}
 		}
-		if _, dst[i].Own, dst[i].Value, err = keys.Open(e.Key, e.Value); err != nil {
-			return i, err
+		var flags byte
+		if flags, dst[i].Own, dst[i].Value, err = keys.Open(e.Key, e.Value); err != nil {
+			return i, nil, err
+		}
+		if now != nil && ended(flags, e.Value, dst[i].Value, now) {
+			dst[i].Key = nil
 		}
 		if r.KeysOnly {
 			dst[i].Value = nil
 		}
 	}
-	return found, nil
+	if now != nil && found == len(dst) {
+		last = bytes.Clone(entries[found-1].Key[begin:])
+	}
+	return found, last, nil
 }
 
 // stored is the range of database keys.

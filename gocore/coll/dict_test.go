@@ -13,7 +13,11 @@ import (
 	"parkit/gocore/store/memstore"
 )
 
-func must(t testing.TB, err error) {
+func must(t interface {
+	Helper()
+	Fatal(...any)
+}, err error,
+) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -32,3 +32,10 @@ func LimitCursors(t *testing.T, memory int) *[]*Alarm {
 	}
 	return alarms
 }
+
+// What an index key is, for tests that compare indexes with entries.
+var (
+	ExpiryKey = expiryKey
+	TicketKey = ticketKey
+	OrderKey  = orderKey
+)

@@ -29,13 +29,16 @@ const (
 
 // The byte after an object's prefix.
 const (
-	TagState byte = 0x00 // nothing follows -> state record
-	TagAttr  byte = 0x01 // name utf8       -> entry record
-	TagDict  byte = 0x02 // encoded key     -> entry record
-	TagItem  byte = 0x03 // position, 8 BE  -> entry record
-	TagRank  byte = 0x04 // encoded tuple, position -> entry record
-	TagChunk byte = 0x07 // index, 8 BE     -> entry record, a part of a file
-	TagFree  byte = 0x0B // first of the tags that other collections take
+	TagState  byte = 0x00 // nothing follows -> state record
+	TagAttr   byte = 0x01 // name utf8       -> entry record
+	TagDict   byte = 0x02 // encoded key     -> entry record
+	TagItem   byte = 0x03 // position, 8 BE  -> entry record
+	TagRank   byte = 0x04 // encoded tuple, position -> entry record
+	TagChunk  byte = 0x07 // index, 8 BE     -> entry record, a part of a file
+	TagExpiry byte = 0x08 // due time, 8 BE, stored key -> payload: stored key (dict: what ends when)
+	TagUse    byte = 0x09 // see UseTicket and UseOrder (dict: order of use)
+	TagClaim  byte = 0x0A // encoded key -> payload: owner's token, 8 LE (dict: who computes what)
+	TagFree   byte = 0x0B // first of the tags that other collections take
 )
 
 const (
@@ -188,6 +191,14 @@ func Describe(dbkey []byte) string {
 			if len(rest) == PositionSize {
 				return fmt.Sprintf("item at position %d of object %d", Position(rest), id)
 			}
+		case TagExpiry:
+			if len(rest) >= 8 {
+				return fmt.Sprintf("expiry of entry %s of object %d", describeEncoded(rest[8:]), id)
+			}
+		case TagUse:
+			return fmt.Sprintf("use %x of object %d", clip(rest), id)
+		case TagClaim:
+			return fmt.Sprintf("claim on entry %s of object %d", describeEncoded(rest), id)
 		case TagRank:
 			return fmt.Sprintf("item of rank %x of object %d", clip(rest), id)
 		case TagChunk:
@@ -238,4 +249,13 @@ func clip(p []byte) []byte {
 		return p[:64]
 	}
 	return p
+}
+
+// LeadingNumber is the number, 8 bytes BE, that the rest of an index key begins
+// with; 0 where it is shorter.
+func LeadingNumber(rest []byte) uint64 {
+	if len(rest) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(rest)
 }

@@ -11,9 +11,11 @@ import (
 // followed by the rest of the record: a record that was damaged, or that
 // turned up under another key, does not pass.
 //
-//	entry       crc | flags u8 | [FlagOwnKey: uvarint n | n bytes] | value
+//	entry       crc | flags u8 | [FlagOwnKey: uvarint n | n bytes]
+//	            [FlagExpiry: due u64 LE] [FlagEvictable: ticket u64 LE] | value
 //	state       crc | flags u32 LE | version u64 LE | length u64 LE
 //	            [StateSequence: next u64 LE | limit u64 LE | pending u64 LE]
+//	            [StateCache: next | limit | due | bytes | most bytes | eviction, u64 LE each]
 //	descriptor  crc | payload
 
 // Flags of an entry record.
@@ -21,11 +23,16 @@ const (
 	// FlagOwnKey: the record holds the key itself, as a value, because the
 	// database key does not give it back.
 	FlagOwnKey byte = 0x01
-	// FlagMetadata and FlagExpiry are reserved; this version refuses them.
+	// FlagMetadata is reserved; this version refuses it.
 	FlagMetadata byte = 0x02
-	FlagExpiry   byte = 0x04
+	// FlagExpiry: the entry of a dict has an end, in ns since 1970. From then
+	// on it is as if it were not there.
+	FlagExpiry byte = 0x04
+	// FlagEvictable: the entry of a dict has a ticket, by which its place in
+	// the order of eviction is found.
+	FlagEvictable byte = 0x08
 
-	knownFlags = FlagOwnKey
+	knownFlags = FlagOwnKey | FlagExpiry | FlagEvictable
 )
 
 const (
@@ -36,6 +43,12 @@ const (
 	StateSize = 24
 	// SequenceStateSize is the size of one with StateSequence.
 	SequenceStateSize = 48
+	// CacheStateSize is the size of one with StateCache.
+	CacheStateSize = 72
+	// MaxStateSize is that of the largest.
+	MaxStateSize = CacheStateSize
+	// stampSize is the size of a due time or a ticket in an entry record.
+	stampSize = 8
 	// chunk is how much is copied before it is summed: it is still in the
 	// cache then, so that a large value is read from memory once.
 	chunk = 64 << 10
@@ -100,19 +113,84 @@ func Split(dbkey, record []byte) (flags byte, own, value []byte, err error) {
 		return 0, nil, nil, errs.Newf(errs.NewerFormat, "read", Describe(dbkey),
 			"the record has flags %#02x that this parkit does not know; use the newer parkit that wrote it", flags)
 	}
-	n, size := binary.Uvarint(value)
-	if size <= 0 || n == 0 || n > uint64(len(value)-size) {
+	if flags&FlagOwnKey != 0 {
+		n, size := binary.Uvarint(value)
+		if size <= 0 || n == 0 || n > uint64(len(value)-size) {
+			return 0, nil, nil, damaged(dbkey)
+		}
+		end := size + int(n)
+		own, value = value[size:end:end], value[end:]
+	}
+	stamps := stampsSize(flags)
+	if len(value) < stamps {
 		return 0, nil, nil, damaged(dbkey)
 	}
-	end := size + int(n)
-	return flags, value[size:end:end], value[end:], nil
+	return flags, own, value[stamps:], nil
+}
+
+func stampsSize(flags byte) int {
+	size := 0
+	if flags&FlagExpiry != 0 {
+		size += stampSize
+	}
+	if flags&FlagEvictable != 0 {
+		size += stampSize
+	}
+	return size
+}
+
+// Stamps are what stands before the value in the record of a dict's entry.
+type Stamps struct {
+	Due    int64  // ns since 1970; 0 is no end
+	Ticket uint64 // 0 is none
+}
+
+// Append appends the stamps as they stand in a record, and says with which
+// flags.
+func (s Stamps) Append(dst []byte) (_ []byte, flags byte) {
+	if s.Due != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(s.Due))
+		flags |= FlagExpiry
+	}
+	if s.Ticket != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, s.Ticket)
+		flags |= FlagEvictable
+	}
+	return dst, flags
+}
+
+// StampsOf are the stamps of an entry record that Open or Split has taken
+// apart: into value, and with these flags.
+func StampsOf(flags byte, record, value []byte) (s Stamps) {
+	at := len(record) - len(value) - stampsSize(flags)
+	if flags&FlagExpiry != 0 {
+		s.Due = int64(binary.LittleEndian.Uint64(record[at:]))
+		at += stampSize
+	}
+	if flags&FlagEvictable != 0 {
+		s.Ticket = binary.LittleEndian.Uint64(record[at:])
+	}
+	return s
+}
+
+// FlagsOf are the flags of an entry record, unchecked.
+func FlagsOf(record []byte) byte {
+	if len(record) < EntryOverhead {
+		return 0
+	}
+	return record[crcSize]
 }
 
 // StateSequence is the flag of a state with positions: the object is a sequence.
 const StateSequence uint32 = 1 << 10
 
-// State is an object's state record. Next, Limit and Pending are stored with
-// StateSequence only.
+// StateCache is the flag of the state of a dict whose entries may have an end,
+// or whose size has a limit.
+const StateCache uint32 = 1 << 15
+
+// State is an object's state record. Next and Limit are stored with
+// StateSequence and StateCache, Pending with the first and what follows it with
+// the second only. An object has one of them at most.
 type State struct {
 	Flags   uint32
 	Version uint64
@@ -120,20 +198,33 @@ type State struct {
 	Next    uint64
 	Limit   uint64
 	Pending uint64
+
+	Due       int64
+	Bytes     uint64
+	MostBytes uint64
+	Eviction  uint64
 }
 
 // PutState writes a state record into dst, which must have room for
-// SequenceStateSize, and returns its size.
+// MaxStateSize, and returns its size.
 func PutState(dst, dbkey []byte, s State) int {
 	n := stateSize(s.Flags)
 	dst = dst[:n]
 	binary.LittleEndian.PutUint32(dst[4:], s.Flags)
 	binary.LittleEndian.PutUint64(dst[8:], s.Version)
 	binary.LittleEndian.PutUint64(dst[16:], s.Length)
-	if n == SequenceStateSize {
+	if n > StateSize {
 		binary.LittleEndian.PutUint64(dst[24:], s.Next)
 		binary.LittleEndian.PutUint64(dst[32:], s.Limit)
+	}
+	switch n {
+	case SequenceStateSize:
 		binary.LittleEndian.PutUint64(dst[40:], s.Pending)
+	case CacheStateSize:
+		binary.LittleEndian.PutUint64(dst[40:], uint64(s.Due))
+		binary.LittleEndian.PutUint64(dst[48:], s.Bytes)
+		binary.LittleEndian.PutUint64(dst[56:], s.MostBytes)
+		binary.LittleEndian.PutUint64(dst[64:], s.Eviction)
 	}
 	binary.LittleEndian.PutUint32(dst, sum(dbkey, dst[crcSize:]))
 	return n
@@ -152,17 +243,28 @@ func ParseState(dbkey, record []byte) (State, error) {
 	if len(record) != stateSize(s.Flags) {
 		return State{}, damaged(dbkey)
 	}
-	if s.Flags&StateSequence != 0 {
+	if len(record) > StateSize {
 		s.Next = binary.LittleEndian.Uint64(record[24:])
 		s.Limit = binary.LittleEndian.Uint64(record[32:])
+	}
+	switch len(record) {
+	case SequenceStateSize:
 		s.Pending = binary.LittleEndian.Uint64(record[40:])
+	case CacheStateSize:
+		s.Due = int64(binary.LittleEndian.Uint64(record[40:]))
+		s.Bytes = binary.LittleEndian.Uint64(record[48:])
+		s.MostBytes = binary.LittleEndian.Uint64(record[56:])
+		s.Eviction = binary.LittleEndian.Uint64(record[64:])
 	}
 	return s, nil
 }
 
 func stateSize(flags uint32) int {
-	if flags&StateSequence != 0 {
+	switch {
+	case flags&StateSequence != 0:
 		return SequenceStateSize
+	case flags&StateCache != 0:
+		return CacheStateSize
 	}
 	return StateSize
 }

@@ -36,7 +36,7 @@ func TestEntryRecordsRoundTripAndShowDamage(t *testing.T) {
 
 func TestEntryOfUnknownFlagsIsOfANewerFormat(t *testing.T) {
 	record := make([]byte, SealSize(0, 1))
-	Seal(record, []byte("k"), FlagExpiry, nil, []byte{1})
+	Seal(record, []byte("k"), 0x40, nil, []byte{1})
 	if _, _, _, err := Open([]byte("k"), record); !errs.Has(err, errs.NewerFormat) {
 		t.Fatal(err)
 	}

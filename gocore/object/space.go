@@ -13,6 +13,7 @@ package object
 
 import (
 	"bytes"
+	"sync"
 	"sync/atomic"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -28,6 +29,9 @@ type Space struct {
 	store     store.Space
 	namespace string
 	latest    latest
+
+	attend     sync.Mutex
+	attendants []Attendant
 }
 
 // Object is a handle: cheap, usable by several goroutines, and no proof that
@@ -43,6 +47,8 @@ type Object struct {
 	// void is set when the transaction that created the object came to
 	// nothing. Its id is given out again then, which is what makes this needed.
 	void atomic.Bool
+
+	attendant atomic.Pointer[Attendant]
 }
 
 // format is the namespace's record of what wrote it.
@@ -87,7 +93,10 @@ func (s *Space) Namespace() string { return s.namespace }
 
 // Close lets go of the storage. Objects and transactions of the space are
 // stale from then on.
-func (s *Space) Close() error { return s.store.Close() }
+func (s *Space) Close() error {
+	s.pause()
+	return s.store.Close()
+}
 
 // Object is the handle for an id, as it was had from a Descriptor. The name
 // serves error texts only.
@@ -107,7 +116,7 @@ func (o *Object) PeekState() (State, error) {
 		return State{}, err
 	}
 	// Heap or stack is the backend's doing; the record is small either way.
-	record, pin, err := o.Space.store.Peek(o.stateKey, make([]byte, 0, keys.SequenceStateSize))
+	record, pin, err := o.Space.store.Peek(o.stateKey, make([]byte, 0, keys.MaxStateSize))
 	if pin != nil {
 		defer pin.Abort()
 	}

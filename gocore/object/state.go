@@ -26,6 +26,18 @@ type State struct {
 	// Pending counts the items of a queue of which nobody has said that they
 	// are done with.
 	Pending uint64
+
+	// The rest is of dicts with FlagCache, of which Next is the next ticket
+	// and Limit what Length may be at most, 0 for no bound.
+
+	// Due is a time in ns since 1970 before which no entry ends; 0 where none
+	// does.
+	Due int64
+	// Bytes is what the entries take, MostBytes what they may; 0 is no bound.
+	// Without either bound Bytes is not kept.
+	Bytes, MostBytes uint64
+	// Eviction says which entries give way: the collection's affair.
+	Eviction uint64
 }
 
 // Bits of State.Flags above the Kind.
@@ -44,6 +56,9 @@ const (
 	// FlagShut: the queue takes no more items.
 	FlagShut uint32 = 1 << 13
 
+	// FlagCache: entries of the dict may have an end, or its size a limit.
+	FlagCache uint32 = keys.StateCache
+
 	// FlagsGiven are those that are given when an object is created.
 	FlagsGiven = FlagLifo | FlagRanked
 )
@@ -52,11 +67,13 @@ const (
 func (s *State) Kind() Kind { return Kind(s.Flags) }
 
 func (s *State) record() keys.State {
-	return keys.State{Flags: s.Flags, Version: s.Version, Length: s.Length, Next: s.Next, Limit: s.Limit, Pending: s.Pending}
+	return keys.State{Flags: s.Flags, Version: s.Version, Length: s.Length, Next: s.Next, Limit: s.Limit, Pending: s.Pending,
+		Due: s.Due, Bytes: s.Bytes, MostBytes: s.MostBytes, Eviction: s.Eviction}
 }
 
 func stateOf(raw keys.State) State {
-	return State{Flags: raw.Flags, Version: raw.Version, Length: raw.Length, Next: raw.Next, Limit: raw.Limit, Pending: raw.Pending}
+	return State{Flags: raw.Flags, Version: raw.Version, Length: raw.Length, Next: raw.Next, Limit: raw.Limit, Pending: raw.Pending,
+		Due: raw.Due, Bytes: raw.Bytes, MostBytes: raw.MostBytes, Eviction: raw.Eviction}
 }
 
 // Moved is Changed for a sequence: next is the position that the next item
@@ -72,6 +89,36 @@ func (tx *Tx) Moved(o *Object, delta int, next uint64, pending int) {
 	s.state.Length += uint64(delta)
 	s.state.Next = next
 	s.state.Pending += uint64(pending)
+}
+
+// Kept notes what a dict with FlagCache keeps about its entries. By itself it
+// is no change of the object: the version stays, and nobody is woken.
+func (tx *Tx) Kept(o *Object, due int64, bytes, next uint64) {
+	s, err := tx.slot(o)
+	if err != nil {
+		tx.Fail(err)
+		return
+	}
+	if s.state.Due == due && s.state.Bytes == bytes && s.state.Next == next {
+		return
+	}
+	tx.remember(s)
+	s.kept = true
+	s.state.Due, s.state.Bytes, s.state.Next = due, bytes, next
+}
+
+// SetCache makes a dict one with FlagCache, of at most so many entries and
+// bytes, 0 for no bound.
+func (tx *Tx) SetCache(o *Object, limit, bytes, eviction uint64) error {
+	s, err := tx.slot(o)
+	if err != nil {
+		return err
+	}
+	tx.remember(s)
+	s.changed = true
+	s.state.Flags |= FlagCache
+	s.state.Limit, s.state.MostBytes, s.state.Eviction = limit, bytes, eviction
+	return nil
 }
 
 // SetLimit sets the bound on a sequence's length.

@@ -28,6 +28,7 @@ type Tx struct {
 	created []*Object   // made in this transaction, so void if it comes to nothing
 	marks   []mark      // where each savepoint begins
 
+	now         int64  // see Now; 0 until it is asked
 	commit      uint64 // that an implicit transaction will make, 0 where it is shared
 	broken      error  // what failed half-way
 	brokenDepth int    // at which depth
@@ -41,7 +42,7 @@ type Tx struct {
 // because memory that is handed to C must not have Go pointers beside it.
 type scratch struct {
 	key    [keys.MaxKey]byte
-	record [keys.SequenceStateSize]byte
+	record [keys.MaxStateSize]byte
 }
 
 const inlineSlots = 4
@@ -52,6 +53,7 @@ type slot struct {
 	state   State
 	known   bool // state has been read or made
 	changed bool // to be written, and the version to be counted, at the end
+	kept    bool // to be written, but no change of the object
 	written bool // at the end of this transaction
 	dropped bool
 	depth   int // of the newest savepoint that has a copy in log
@@ -126,6 +128,7 @@ func (tx *Tx) reset() {
 	tx.Txn, tx.used, tx.more = nil, 0, nil
 	tx.depth, tx.log, tx.marks = 0, tx.log[:0], tx.marks[:0]
 	tx.broken, tx.brokenDepth = nil, 0
+	tx.now = 0
 	tx.ended = true
 }
 
@@ -199,6 +202,12 @@ func (tx *Tx) ItemKey(o *Object, tag byte, position uint64) []byte {
 // PutEntry stores an entry record and reports whether its key was new. own
 // and value must not alias what the transaction handed out.
 func (tx *Tx) PutEntry(dbkey, own []byte, value ...[]byte) (fresh bool, err error) {
+	return tx.PutStamped(dbkey, 0, own, value...)
+}
+
+// PutStamped is PutEntry for a record whose flags say that stamps stand before
+// the value: the first of its parts.
+func (tx *Tx) PutStamped(dbkey []byte, flags byte, own []byte, value ...[]byte) (fresh bool, err error) {
 	size := 0
 	for _, part := range value {
 		size += len(part)
@@ -207,8 +216,22 @@ func (tx *Tx) PutEntry(dbkey, own []byte, value ...[]byte) (fresh bool, err erro
 	if err != nil {
 		return false, err
 	}
-	keys.Seal(memory, dbkey, 0, own, value...)
+	keys.Seal(memory, dbkey, flags, own, value...)
 	return fresh, nil
+}
+
+// Implicit reports whether the transaction is that of one operation, which
+// Update began.
+func (tx *Tx) Implicit() bool { return tx.implicit }
+
+// Now is the time of the transaction, in ns since 1970: that of the first
+// question. It stands still, so that what a reader sees as ended, or not, it
+// sees so to its end.
+func (tx *Tx) Now() int64 {
+	if tx.now == 0 {
+		tx.now = tx.space.store.Now().UnixNano()
+	}
+	return tx.now
 }
 
 // Savepoint marks a point to come back to; savepoints nest.
@@ -312,12 +335,13 @@ func (tx *Tx) finish() error {
 }
 
 func (tx *Tx) writeState(s *slot) error {
-	if !s.changed {
+	if !s.changed && !s.kept {
 		return nil
 	}
-	s.changed, s.written = false, true
+	changed := s.changed
+	s.changed, s.kept, s.written = false, false, true
 	if !s.dropped {
-		if s.state.Flags&FlagUnversioned == 0 {
+		if changed && s.state.Flags&FlagUnversioned == 0 {
 			s.state.Version++
 		}
 		n := keys.PutState(tx.scratch.record[:], s.object.stateKey, s.state.record())
@@ -325,7 +349,9 @@ func (tx *Tx) writeState(s *slot) error {
 			return err
 		}
 	}
-	tx.Touch(store.ChannelOf(s.object.ID))
+	if changed {
+		tx.Touch(store.ChannelOf(s.object.ID))
+	}
 	return nil
 }
 

@@ -173,6 +173,34 @@ def dict_update(obj: Object, entries: dict[Any, Any] | Iterable[Any], /) -> None
 def dict_clear(obj: Object, /) -> None:
     """Remove all entries."""
 
+# ---- Dicts as caches ----
+
+def dict_store(obj: Object, key: Any, value: Any, ttl: int | None, how: Literal[0, 1, 2], /) -> bool:
+    """Set the value of a key, and what the entry lasts for, in nanoseconds; whether it was set.
+
+    :param how: 0 always, 1 only if the key is not there, 2 with the end that the entry has, if it is there
+    :raises StorageFullError: there is no room within the dict's limits, and nothing gives way
+    :raises TooBigError: the entry is larger than the dict may be
+    """
+
+def dict_touch(obj: Object, key: Any, ttl: int | None, /) -> bool:
+    """Have an entry last for so many nanoseconds from now; whether it is there."""
+
+def dict_due(obj: Object, key: Any, /) -> int:
+    """When an entry ends, in nanoseconds since 1970; 0 for never.
+
+    :raises KeyError: it is not there
+    """
+
+def dict_sweep(obj: Object, /) -> tuple[int, bool]:
+    """Remove some of the entries that have ended: how many, and whether there are more."""
+
+def dict_volume(obj: Object, /) -> int:
+    """How many bytes the entries take."""
+
+def dict_limits(obj: Object, /) -> tuple[int, int, int]:
+    """How many entries there may be, how many bytes they may take (0 for any), and the kind of eviction."""
+
 def dict_iter(obj: Object, what: Literal[0, 1, 2] | int, flags: int, lo: Any, hi: Any, /) -> iterator:
     """Iterate over the entries as they are now, in the order of keys.
 

@@ -133,6 +133,7 @@ def open_object(
     metadata: str = "",
     extra: str = "",
     limit: int = 0,
+    cache: tuple[int, int, int] | None = None,
     on_opened: Callable[[Opened], object] | None = None,
 ) -> Opened:
     """Bind or create an object for an instance of ``cls``.
@@ -160,6 +161,7 @@ def open_object(
         metadata=metadata,
         extra=extra,
         limit=limit,
+        cache=cache,
         flags=cls._parkit_flags,
     )
     with writing(open_space(site_uuid, namespace)[0]) as scope:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _native
+from ._cache import CacheMethods, Eviction, as_limits
 from ._dict_edit import MISSING, Edit
 from ._dict_views import ITEMS, KEYS, REVERSE, DictItems, DictKeys, DictValues
 from .object import Object, decode_pickle, encode_key_pickle, encode_pickle
@@ -30,7 +31,7 @@ _KEY_HOOKS = frozenset({"encode_key", "decode_key"})
 _VALUE_HOOKS = frozenset({"encode_value", "decode_value", "get_metadata"})
 
 
-class Dict(Object, MutableMapping[K, V]):
+class Dict(CacheMethods[K, V], MutableMapping[K, V]):
     """A persistent dictionary, ordered by key.
 
     It does what a ``dict`` does, and what sortedcontainers' ``SortedDict`` does under the same names.
@@ -42,7 +43,17 @@ class Dict(Object, MutableMapping[K, V]):
     other mapping of the same content; like every persistent object it is equal to another Dict, and
     hashes like it, only if both are the same stored object.
 
-    For the arguments and errors see :class:`Object`.
+    It can be a cache: entries may end after some time (:meth:`set`), its size may have a limit, and results of
+    functions may be kept in it (:meth:`memoize`).
+
+    :param max_entries: how many entries there may be; None for any number
+    :param max_bytes: how large :meth:`volume` may be; None for any size
+    :param eviction: which entries give way where a write would exceed a limit: ``'least-recently-used'``,
+        ``'least-recently-stored'`` (those used or stored the longest time ago), or ``'none'``, with which the
+        write raises StorageFullError. It and the limits are given when the Dict is created, hold for every
+        process, and are not looked at when one is bound.
+
+    For the other arguments and the errors see :class:`Object`.
 
     >>> prices = Dict('shop/prices', create=True)
     >>> prices['apple'] = 1.25
@@ -56,8 +67,23 @@ class Dict(Object, MutableMapping[K, V]):
     __slots__ = ()
 
     _parkit_kind = 1
-    _parkit_codes_keys: ClassVar[bool] = False
-    _parkit_codes_values: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        path: str | None = None,
+        /,
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        eviction: Eviction = "least-recently-used",
+        metadata: Mapping[str, Any] | None = None,
+        site_uuid: str | None = None,
+        create: bool = False,
+        bind: bool = True,
+        on_init: Callable[[bool], object] | None = None,
+    ) -> None:
+        cache = as_limits(max_entries, max_bytes, eviction)
+        self._parkit_open(path, metadata, site_uuid, create, bind, on_init, cache=cache)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

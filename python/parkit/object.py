@@ -92,6 +92,7 @@ class Object:
         on_init: Callable[[bool], object] | None,
         extra: str = "",
         limit: int = 0,
+        cache: tuple[int, int, int] | None = None,
     ) -> _open.Opened:
         """Create or bind, for __init__ of this class and of those that have options of their own."""
         namespace, name = _open.parse_path(path)
@@ -115,6 +116,7 @@ class Object:
             metadata=_as_json(metadata),
             extra=extra,
             limit=limit,
+            cache=cache,
             on_opened=None if on_init is None else take_and_call,
         )
         take(opened)
