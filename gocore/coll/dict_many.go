@@ -23,15 +23,18 @@ const (
 
 // DictSetMany is DictSet for several entries. Of equal keys the last value
 // counts, with the key as it was first given. After an error the dict may hold
-// some of the entries, and the transaction may refuse to commit them.
+// some of the entries, and then the transaction refuses to commit them.
 func DictSetMany(tx *object.Tx, o *object.Object, entries []DictEntry) error {
 	state, err := tx.State(o)
 	if err != nil {
 		return err
 	}
 	if len(entries) < sortedFrom || state.Flags&object.FlagCache != 0 {
-		for _, e := range entries {
+		for i, e := range entries {
 			if err := DictSet(tx, o, e.Key, e.Own, e.Head, e.Value); err != nil {
+				if i > 0 {
+					return tx.Fail(err)
+				}
 				return err
 			}
 		}
