@@ -16,6 +16,7 @@
 //	tasks ─▶ keys, store                 records of asynchronous calls
 //	pool ──▶ tasks, site, lockfile       processes that run them
 //	owner ─▶ store                       which process holds what, and when it is gone
+//	original ▶ errs                      files of the original parkit, for converting them
 //	notify ▶ store                       tells event loops of changes
 //
 // # What is where

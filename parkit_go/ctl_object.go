@@ -44,6 +44,9 @@ type objectRequest struct {
 	Flags     uint32   `json:"flags"` // object.FlagsGiven
 	// Cache limits a dict: entries, bytes (0 is none), eviction.
 	Cache []uint64 `json:"cache"`
+	// Of one that was made elsewhere before; else a new one's.
+	UUID string `json:"uuid"`
+	Born int64  `json:"born"` // ns
 }
 
 type objectAnswer struct {
@@ -88,7 +91,7 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 	if create {
 		o, d, err = space.Create(tx, object.Descriptor{
 			Name: r.Name, Kind: object.Kind(r.Kind), Class: r.Class, Bases: r.Bases,
-			Versioned: r.Versioned, Metadata: r.Metadata, Extra: r.Extra,
+			Versioned: r.Versioned, Metadata: r.Metadata, Extra: r.Extra, UUID: r.UUID, Created: r.Born,
 		})
 		if err == nil && r.Limit > 0 {
 			err = tx.SetLimit(o, r.Limit)

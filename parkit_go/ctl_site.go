@@ -12,6 +12,7 @@ type siteRequest struct {
 	Path   string `json:"path"`
 	Create bool   `json:"create"`
 	Memory bool   `json:"memory"`
+	UUID   string `json:"uuid"` // of a site that is made; none: a new one
 	// Environment holds what Python's os.environ has of settings.
 	Environment map[string]string `json:"environment"`
 }
@@ -32,7 +33,7 @@ func SiteOpen(request string) (string, error) {
 		if err := adopt(r.Environment); err != nil {
 			return siteAnswer{}, err
 		}
-		s, err := site.OpenWith(r.Path, site.Options{Create: r.Create, Memory: r.Memory})
+		s, err := site.OpenWith(r.Path, site.Options{Create: r.Create, Memory: r.Memory, UUID: r.UUID})
 		if err != nil {
 			return siteAnswer{}, err
 		}

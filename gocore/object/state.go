@@ -132,3 +132,19 @@ func (tx *Tx) SetLimit(o *Object, limit uint64) error {
 	s.state.Limit = limit
 	return nil
 }
+
+// SetVersion has the object's version be what is given once the transaction
+// commits, for one that was changed elsewhere before.
+func (tx *Tx) SetVersion(o *Object, version uint64) error {
+	s, err := tx.slot(o)
+	if err != nil {
+		return err
+	}
+	tx.remember(s)
+	s.changed = true
+	s.state.Version = version
+	if s.state.Flags&FlagUnversioned == 0 {
+		s.state.Version-- // the commit counts this transaction; for 0 it wraps both ways
+	}
+	return nil
+}

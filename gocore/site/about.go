@@ -68,7 +68,7 @@ func readAbout(path string) (*about, error) {
 
 // establish makes the directory at path a site. Of several processes that do
 // so at once one writes the file, and all return its content.
-func establish(path string, memory bool) (*about, error) {
+func establish(path string, options Options) (*about, error) {
 	directory, err := os.Open(path)
 	if err != nil {
 		return nil, errs.Wrap(errs.IO, "create site", path, err)
@@ -93,7 +93,10 @@ func establish(path string, memory bool) (*about, error) {
 			return nil, errs.Wrap(errs.IO, "create site", path, err)
 		}
 	}
-	a := &about{UUID: object.NewUUID(), Format: Format, Created: now(), Memory: memory}
+	a := &about{UUID: options.UUID, Format: Format, Created: now(), Memory: options.Memory}
+	if a.UUID == "" {
+		a.UUID = object.NewUUID()
+	}
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return nil, errs.Wrap(errs.Internal, "create site", path, err)

@@ -51,6 +51,9 @@ type Options struct {
 	// Memory, for a site that is made by this call: all of its namespaces
 	// take the memory profile. A site that exists keeps what it is.
 	Memory bool
+	// UUID, for a site that is made by this call: "" is a new one. A converted
+	// site keeps the one it had.
+	UUID string
 	// Backend makes the storage for the site's ns directory; nil is LMDB.
 	Backend func(s *Site) (store.Backend, error)
 }
@@ -88,7 +91,7 @@ func OpenWith(path string, options Options) (*Site, error) {
 		if !options.Create {
 			return nil, notFound(absolute)
 		}
-		if about, err = establish(absolute, options.Memory); err != nil {
+		if about, err = establish(absolute, options); err != nil {
 			return nil, err
 		}
 	}

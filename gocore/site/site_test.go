@@ -136,6 +136,29 @@ func TestSiteMadeInPlaceOfARemovedOneIsAnother(t *testing.T) {
 	}
 }
 
+func TestSiteIsMadeWithTheUUIDThatItHadElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site")
+	const uuid = "0b6a5f3e-5d5b-4c8e-9d0c-0a3a5a1f2b11"
+	s, err := OpenWith(path, Options{Create: true, UUID: uuid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.UUID != uuid {
+		t.Errorf("its uuid is %s", s.UUID)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// One that exists keeps its own.
+	s, err = OpenWith(path, Options{Create: true, UUID: "another"})
+	if err != nil || s.UUID != uuid {
+		t.Fatalf("opened again its uuid is %v, %v", s, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestProcessesThatCreateAtOnceAgree(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "site")
 	self, err := os.Executable()

@@ -23,9 +23,10 @@ def Panic(kind: str) -> str:
 # ---- Sites ----
 
 def SiteOpen(request: str) -> str:
-    """Open a site, or make it: ``{path, create, memory, environment}`` to ``{uuid, path, created, memory, warnings}``.
+    """Open a site, or make it.
 
-    ``environment`` is the settings as Python sees them: Go copied its own when the library was loaded.
+    ``{path, create, memory, uuid, environment}`` to ``{uuid, path, created, memory, warnings}``. ``environment`` is the
+    settings as Python sees them: Go copied its own when the library was loaded.
     """
 
 def SiteClose(uuid: str) -> bool:
@@ -57,6 +58,24 @@ def SpaceNames(request: str) -> str:
 def SpaceObjects(request: str) -> str:
     """As :func:`SpaceNames`, with what the objects are."""
 
+# ---- What the original parkit wrote ----
+
+def OriginalOpen(directory: str) -> int:
+    """Open a namespace of the original parkit for reading only; its number."""
+
+def OriginalClose(number: int) -> bool:
+    """Close it; whether somebody has written to it since it was opened."""
+
+def OriginalScan(request: str) -> str:
+    """Entries of a database behind a key: ``{file, database, after, prefix, entries, bytes, value}``.
+
+    The last three are limits. The answer is ``{entries, done, damaged}``: an entry is its key, its value (null if
+    it is longer than the limit), the value's size and whether it is a database. Bytes are base64.
+    """
+
+def OriginalRead(request: str) -> str:
+    """A part of one value: ``{file, database, key, offset, length}`` to bytes, base64."""
+
 # ---- Objects ----
 
 def ObjectOpen(request: str) -> str:
@@ -70,6 +89,9 @@ def ObjectDescribe(handle: int) -> str:
 
 def ObjectSetMetadata(request: str) -> str:
     """Replace an object's metadata: ``{handle, metadata}``. To be called in a transaction, as :func:`ObjectOpen`."""
+
+def ObjectSetVersion(request: str) -> str:
+    """Have an object's version be a given one after the transaction that this is called in: ``{handle, version}``."""
 
 def ObjectDrop(handle: int) -> bool:
     """Remove an object with all it holds. To be called in a transaction, as :func:`ObjectOpen`."""
