@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from converting import convert, module  # noqa: F401 (fixtures)
+
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import original_site
 import parkit
 
 #: The modules with examples for users. One line each: later parts add theirs.
 MODULES = [
     "parkit.aio",
     "parkit.array",
+    "parkit.convert",
     "parkit.dict",
     "parkit.environment",
     "parkit.namespace",
@@ -36,6 +38,8 @@ def test_examples(name: str, tmp_path: Path) -> None:
     names = {name: getattr(parkit, name) for name in parkit.__all__}
     names |= {"folder": str(tmp_path), "threading": threading}
     names |= {name: value for name, value in vars(module).items() if name in getattr(module, "__all__", ())}
+    if name == "parkit.convert":
+        original_site.small_site().write(tmp_path / "original")
     examples = 0
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs=dict(names)):
         test.globs = dict(names)  # of its own: an example may set globals

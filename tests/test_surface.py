@@ -46,6 +46,7 @@ EXPORTED = {
     "bind_symbol",
     "bind_symbols",
     "checkenv",
+    "convert_site",
     "create_string_digest",
     "directories",
     "envexists",

@@ -2,6 +2,7 @@
 
 from .array import Array
 from .asyncable import Asyncable, asyncable
+from .convert import convert_site
 from .dict import Dict
 from .environment import (
     Timer,
@@ -60,6 +61,7 @@ __all__ = [
     "bind_symbol",
     "bind_symbols",
     "checkenv",
+    "convert_site",
     "create_string_digest",
     "directories",
     "disable_tasks",

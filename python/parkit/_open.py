@@ -243,6 +243,25 @@ def rebuild(cls: type[Any], site_uuid: str, namespace: str, name: str, uuid: str
     return instance(cls, Reference(site_uuid, namespace, name, uuid), None)
 
 
+def restore(obj: Object, state: Any) -> None:
+    """Make what was just unpickled the object that a reference of the original parkit means.
+
+    Such a reference has no uuid. Where there is nothing of that name, it gets one that no object has: as of an object
+    that was dropped.
+    """
+    if isinstance(state, tuple) and len(state) == 3 and isinstance(state[0], tuple):
+        state = state[0]  # a File's, with how it was opened
+    if not (isinstance(state, tuple) and len(state) == 3 and all(isinstance(part, str) for part in state)):
+        raise TypeError(f"this is not how a reference to a {type(obj).__name__} was pickled")
+    site_uuid, namespace, name = state
+    try:
+        uuid = find_object(site_uuid, namespace, name).reference.uuid
+    except (ObjectNotFoundError, SiteNotFoundError):
+        uuid = f"nothing:{site_uuid}/{namespace}/{name}"
+    object.__setattr__(obj, "_handle", None)
+    object.__setattr__(obj, "_parkit", Reference(site_uuid, namespace, name, uuid))
+
+
 def instance(cls: type[Any], reference: Reference, handle: int | None) -> Any:
     """An instance for an object that exists; __init__ is for making and binding by name."""
     obj: Any = object.__new__(cls)
@@ -277,6 +296,14 @@ def configure(object_type: type[Any]) -> None:
         )
 
     _native.on_load(tell)
+
+
+def close_site(site_uuid: str) -> None:
+    """Close a site in this process: what was bound through it is stale, and its uuid no longer known."""
+    _native.call(_native.ctl.SiteClose, site_uuid)
+    site.forget(site_uuid)
+    for place in [place for place in _spaces if place[0] == site_uuid]:
+        _spaces.pop(place, None)
 
 
 os.register_at_fork(after_in_child=_spaces.clear)

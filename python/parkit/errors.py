@@ -16,6 +16,7 @@ __all__ = [
     "ClaimLostError",
     "ClassNotFoundError",
     "ConflictError",
+    "ConversionError",
     "CorruptError",
     "ForkedProcessError",
     "IllegalTransitionError",
@@ -113,6 +114,10 @@ class InvalidPathError(StoragePathError, ValueError):
 
 class TooBigError(ParkitError, ValueError):
     """A key or a value is larger than the store can hold."""
+
+
+class ConversionError(ParkitError):
+    """A site of the original parkit was not converted, since something in it could not be; the text says what."""
 
 
 # ---- Transactions and waiting ----

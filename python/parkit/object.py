@@ -245,10 +245,14 @@ class Object:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A reference. The site's path is a hint for a process that has not opened the site.
-        return _open.rebuild, (type(self), *self._parkit, site.path_of(self._parkit.site_uuid))
+        return _open.rebuild, (type(self), *self._parkit, site.hint_of(self._parkit.site_uuid))
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return self.__reduce__()
+
+    def __setstate__(self, state: Any) -> None:
+        # Of pickles of the original parkit only: ours have no state.
+        _open.restore(self, state)
 
     def __repr__(self) -> str:
         reference = _slot(self, "_parkit")

@@ -112,15 +112,21 @@ def get_site_uuid(path: AnyPath, /, *, create: bool = False) -> str:
 # ---- For the other modules ----
 
 
-def open_site(path: AnyPath, *, create: bool = False, memory: bool = False) -> str:
-    """Open the site, and return its uuid."""
+def open_site(path: AnyPath, *, create: bool = False, memory: bool = False, uuid: str = "") -> str:
+    """Open the site, and return its uuid; one that is made gets the uuid that is given."""
     place = os.fspath(path)
     if not isinstance(place, str):
         raise TypeError(f"the path of a site is a str or os.PathLike of one, not {type(place).__name__}")
     place.encode()  # what cannot be UTF-8 would reach the core as something else
-    request = {"path": place, "create": bool(create), "memory": bool(memory), "environment": settings()}
+    request = {
+        "path": place,
+        "create": bool(create),
+        "memory": bool(memory),
+        "uuid": uuid,
+        "environment": settings(),
+    }
     answer: dict[str, Any] = json.loads(_native.call(_native.ctl.SiteOpen, json.dumps(request)))
-    uuid: str = answer["uuid"]
+    uuid = str(answer["uuid"])
     _paths[uuid] = answer["path"]
     if uuid not in _warned:
         _warned.add(uuid)
@@ -167,15 +173,35 @@ def path_of(uuid: str) -> str:
         raise error from None
 
 
+def hint_of(uuid: str) -> str:
+    """What a reference says of where its site is: nothing where this process does not know."""
+    return _paths.get(uuid, "")
+
+
 def learn(uuid: str, path: str) -> None:
     """Open the site of a reference that came from another process, if it still is where it was."""
-    if uuid in _paths:
+    if uuid in _paths or not path:
         return
     try:
         open_site(path)
     except ParkitError:
         # It has moved or is another user's. Who uses the reference gets SiteNotFoundError by the uuid.
         return
+
+
+def moved(uuid: str, path: str) -> None:
+    """Say where a site that is open will be, for the references to it."""
+    _paths[uuid] = path
+
+
+def forget(uuid: str) -> None:
+    """Take a site that was closed out of those that are known; it is nobody's default any more, here."""
+    global _shared
+    _paths.pop(uuid, None)
+    if _shared == uuid:
+        _shared = None
+    if _thread.uuid == uuid:
+        _thread.uuid = None
 
 
 def _default() -> str | None:

@@ -1,0 +1,192 @@
+"""What a conversion does with damage, with what is in its way, and not to the old site."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import parkit
+from converting import Convert
+from original_site import OriginalSite, Space, small_site
+from parkit import Array, Dict, _open, convert_site
+from parkit.convert import Report
+from parkit.errors import ConversionError
+
+
+def digests(directory: Path) -> dict[str, tuple[str, int]]:
+    return {
+        str(path.relative_to(directory)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+# ---- Safety ----
+
+
+def test_the_old_site_does_not_change_by_a_byte(convert: Convert, tmp_path: Path) -> None:
+    original = small_site()
+    old = original.write(tmp_path / "kept")
+    before = digests(old)
+    for directory in [old, *(path for path in old.rglob("*") if path.is_dir())]:
+        directory.chmod(0o500)
+    try:
+        convert_site(old, tmp_path / "converted")
+    finally:
+        for directory in [old, *(path for path in old.rglob("*") if path.is_dir())]:
+            directory.chmod(0o700)
+    assert digests(old) == before
+
+
+def test_the_new_site_is_there_whole_or_not_at_all(site: str, tmp_path: Path) -> None:
+    old = small_site().write(tmp_path / "old")
+    new = tmp_path / "new"
+    seen = []
+
+    def stop(done: int, total: int, path: str) -> None:
+        assert not new.exists()
+        seen.append((done, total, path))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_site(old, new, progress=stop)
+    assert [done for done, _, _ in seen] == [0, 1, 2, 3]
+    assert {total for _, total, _ in seen} == {7}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "site"]
+    report = convert_site(old, new)
+    assert report.counts()["converted"] == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "site"]
+    assert parkit.get_default_site()[0] == site  # type: ignore[index]
+
+
+def test_what_is_there_is_not_overwritten(site: str, tmp_path: Path) -> None:
+    old = small_site().write(tmp_path / "old")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("empty", "old", "old/new", "link", "site", "none/new"):
+        with pytest.raises(parkit.StoragePathError):
+            convert_site(old, tmp_path / name)
+    assert site
+    assert digests(old).keys() == {"data.mdb", *(f"{name}/data.mdb" for name in small_site().spaces)}
+
+
+def test_what_is_no_site_of_the_original_is_refused(site: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for old in (tmp_path / "nothing", tmp_path / "empty", site):
+        with pytest.raises(parkit.SiteNotFoundError):
+            convert_site(old, tmp_path / "new")
+    with pytest.raises(parkit.SiteNotFoundError, match="above it"):
+        convert_site(small_site().write(tmp_path / "old") / "shop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_site_that_is_written_to_meanwhile_is_not_converted(site: str, tmp_path: Path) -> None:
+    assert site
+    original = small_site()
+    old = original.write(tmp_path / "old")
+
+    def write(done: int, total: int, path: str) -> None:
+        assert total == 7
+        if path == "shop/log":
+            data = bytearray((old / "shop/data.mdb").read_bytes())
+            data[4096 + 144] += 2  # the number of the last commit
+            (old / "shop/data.mdb").write_bytes(data)
+
+    with pytest.raises(ConversionError, match="shop"):
+        convert_site(old, tmp_path / "new", progress=write)
+    assert not (tmp_path / "new").exists()
+
+
+# ---- Damage ----
+
+
+def broken(original: OriginalSite, namespace: str, change: Callable[[Space], None]) -> OriginalSite:
+    change(original[namespace])
+    return original
+
+
+def test_a_damaged_descriptor_costs_one_object(convert: Convert) -> None:
+    def change(space: Space) -> None:
+        space.descriptors[space.names[b"log"]] = b"{not json"
+        del space.descriptors[space.names[b"last"]]
+
+    result = convert(broken(small_site(), "shop", change))
+    assert {path: found for path, found in result.results().items() if path.startswith("shop/")} == {
+        "shop/last": "failed",
+        "shop/log": "failed",
+        "shop/prices": "converted",
+    }
+    assert not result.report.ok
+    assert len(result.report.problems) == 2
+    assert dict(Dict("shop/prices")) == {"apple": 1.25, "pear": 2}
+
+
+def test_a_missing_database_costs_its_objects_entries(convert: Convert) -> None:
+    def change(space: Space) -> None:
+        for name in [name for name, (flags, _) in space.databases.items() if flags]:
+            del space.databases[name]
+
+    result = convert(broken(small_site(), "shop", change))
+    assert result.results()["shop/log"] == "partly"
+    assert "missing" in result.object("shop/log").problems[0]
+    assert dict(Dict("shop/prices")) == {"apple": 1.25, "pear": 2}
+
+
+def test_a_damaged_page_costs_what_is_on_it(site: str, tmp_path: Path) -> None:
+    assert site
+    original = OriginalSite()
+    original["a"].array("big", [f"item {n:06}" for n in range(4000)])
+    original["a"].array("sound", [1, 2, 3])
+    old = original.write(tmp_path / "old")
+    data = bytearray((old / "a/data.mdb").read_bytes())
+    at = data.index(b"item 002000")
+    data[at // 4096 * 4096 : at // 4096 * 4096 + 16] = bytes(16)
+    (old / "a/data.mdb").write_bytes(data)
+    report = convert_site(old, tmp_path / "new")
+    uuid = parkit.import_site(str(tmp_path / "new"))
+    assert {item.path: item.result for item in report.objects} == {"a/big": "partly", "a/sound": "converted"}
+    left = list(Array("a/big", site_uuid=uuid))
+    assert 3800 < len(left) < 4000
+    assert left == sorted(set(left))
+    assert "item 002000" not in left
+    assert list(Array("a/sound", site_uuid=uuid)) == [1, 2, 3]
+    assert "page" in str(report)
+    with pytest.raises(ConversionError, match="a/big"):
+        convert_site_elsewhere(old, tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict").exists()
+
+
+def convert_site_elsewhere(old: Path, new: Path, **keywords: Any) -> Report:
+    """Convert a site again whose conversion is open here."""
+    from parkit import _original
+
+    _open.close_site(_original.uuid_of(str(old)))
+    return convert_site(old, new, **keywords)
+
+
+def test_a_namespace_that_is_damaged_at_its_root_costs_that_namespace(site: str, tmp_path: Path) -> None:
+    assert site
+    old = small_site().write(tmp_path / "old")
+    (old / "shop/data.mdb").write_bytes(b"nothing")
+    report = convert_site(old, tmp_path / "new")
+    assert not report.ok
+    assert len(report.objects) == 4
+    assert report.problems[0].startswith("shop: ")
+    with pytest.raises(ConversionError, match="shop"):
+        convert_site(old, tmp_path / "strict", strict=True)
+
+
+def test_the_report_can_be_written_as_json(convert: Convert) -> None:
+    import json
+
+    report = convert(small_site()).report
+    written = json.loads(json.dumps(report.as_dict()))
+    assert written["counts"]["converted"] == len(written["objects"]) == 7
+    assert written["ok"] is True
+    assert "7 converted" in str(report)
+    assert "7" in repr(report)
