@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,19 @@ import pytest
 from converting import convert, module  # noqa: F401 (fixtures)
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+# Where the machine-wide site of the tests and of their children is: they leave the user's alone. Set before
+# anything is collected, as pytest asks what it finds in modules for attributes, which opens persistent objects.
+_machine = tempfile.TemporaryDirectory(prefix="parkit-tests-")
+os.environ["PARKIT_GLOBAL_SITE_STORAGE_PATH"] = os.path.join(_machine.name, "site")
+os.environ.pop("PARKIT_SYSLOG", None)
+
+
+@pytest.fixture
+def machine_site() -> str:
+    """The path of the machine-wide site."""
+    return os.environ["PARKIT_GLOBAL_SITE_STORAGE_PATH"]
 
 
 @pytest.fixture

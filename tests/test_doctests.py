@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import threading
 from pathlib import Path
 
@@ -21,11 +22,13 @@ MODULES = [
     "parkit.environment",
     "parkit.namespace",
     "parkit.object",
+    "parkit.pidtable",
     "parkit.profile",
     "parkit.queue",
     "parkit.site",
     "parkit.stream",
     "parkit.symbols",
+    "parkit.syslog",
     "parkit.transaction",
     "parkit.wait",
 ]
@@ -36,7 +39,7 @@ MODULES = [
 def test_examples(name: str, tmp_path: Path) -> None:
     module = importlib.import_module(name)
     names = {name: getattr(parkit, name) for name in parkit.__all__}
-    names |= {"folder": str(tmp_path), "threading": threading}
+    names |= {"folder": str(tmp_path), "os": os, "threading": threading}
     names |= {name: value for name, value in vars(module).items() if name in getattr(module, "__all__", ())}
     if name == "parkit.convert":
         original_site.small_site().write(tmp_path / "original")

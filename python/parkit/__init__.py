@@ -26,11 +26,13 @@ from .errors import (
 from .file import File, FileIO
 from .namespace import Directory, Namespace, directories
 from .object import Object
+from .pidtable import pidtable
 from .pool import disable_tasks, enable_tasks, get_concurrency, set_concurrency
 from .queue import LifoQueue, PriorityQueue, Queue
 from .site import get_default_site, get_site_uuid, import_site, set_default_site
 from .stream import stream
 from .symbols import bind_symbol, bind_symbols
+from .syslog import log_to_syslog, syslog
 from .task import Task, task, tasks
 from .transaction import snapshot, transaction
 from .wait import wait
@@ -74,12 +76,15 @@ __all__ = [
     "get_site_uuid",
     "getenv",
     "import_site",
+    "log_to_syslog",
+    "pidtable",
     "polling_loop",
     "set_concurrency",
     "set_default_site",
     "setenv",
     "snapshot",
     "stream",
+    "syslog",
     "task",
     "tasks",
     "transaction",

@@ -8,6 +8,7 @@ Each turn of the loop is one crossing into the core: it records how a task ended
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -17,7 +18,10 @@ from typing import Any, NoReturn
 from parkit import _code, _native, _tasks, site
 from parkit.asyncable import asyncable_of, code_of
 from parkit.errors import ClaimLostError
+from parkit.syslog import log_to_syslog
 from parkit.task import dump_error
+
+_logger = logging.getLogger("parkit.worker")
 
 # How many functions a worker keeps loaded.
 _FUNCTIONS = 256
@@ -83,6 +87,7 @@ class Worker:
             if error is self.end:
                 raise
             outcome, finished = dump_error(error, _describe(error)), False
+            _logger.warning("%s failed: %s: %s", name, type(error).__name__, error)
         if _native.generation != generation:
             _end_child(None)
         _tasks.current = None
@@ -157,6 +162,7 @@ def main(path: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _tasks.in_worker = True
+    log_to_syslog()
     site.set_default_site(path)
     uuid = site.resolve(None)
     worker = Worker(uuid)

@@ -1,0 +1,1 @@
+"""Programs to look at what parkit does."""
