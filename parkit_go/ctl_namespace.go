@@ -66,6 +66,7 @@ func SpaceStats(space int64) (string, error) {
 		return asJSON("read sizes", map[string]any{
 			"page_size": stats.PageSize, "map_size": stats.MapSize, "used": stats.Used, "file_size": stats.FileSize,
 			"entries": stats.Entries, "durable": s.Store().Durable(),
+			"readers": stats.Readers, "oldest_read": stats.OldestRead.Seconds(),
 		})
 	})
 }

@@ -175,7 +175,7 @@ def _decode_pandas(_: Mapping[str, Any], data: Any) -> Any:
 
 
 def _decode_polars(_: Mapping[str, Any], data: Any) -> Any:
-    return _require("polars", "a polars DataFrame").read_ipc(io.BytesIO(data), memory_map=False)
+    return _require("polars", "a polars DataFrame").read_ipc(io.BytesIO(data))
 
 
 _DECODERS: dict[str, Callable[[Mapping[str, Any], Any], Any]] = {

@@ -47,7 +47,10 @@ def SpaceOpen(request: str) -> str:
     """Open a namespace: ``{site, namespace, create}`` to ``{space, namespace}``, its number and its one spelling."""
 
 def SpaceStats(space: int) -> str:
-    """How large a namespace is: ``{page_size, map_size, used, file_size, entries, durable}``."""
+    """How large a namespace is: ``{page_size, map_size, used, file_size, entries, durable, readers, oldest_read}``.
+
+    ``readers`` counts those of all processes; ``oldest_read`` is for how many seconds this one has read, at the longest.
+    """
 
 def SpaceSetMaxSize(space: int, bytes: int) -> bool:  # noqa: A002 (Go's name)
     """Set the size of a namespace's map, a multiple of its page size."""
