@@ -49,7 +49,7 @@ def SpaceOpen(request: str) -> str:
 def SpaceStats(space: int) -> str:
     """How large a namespace is: ``{page_size, map_size, used, file_size, entries, durable, readers, oldest_read}``.
 
-    ``readers`` counts those of all processes; ``oldest_read`` is for how many seconds this one has read, at the longest.
+    ``readers`` counts those of all processes; ``oldest_read`` is for how many seconds this one has read at most.
     """
 
 def SpaceSetMaxSize(space: int, bytes: int) -> bool:  # noqa: A002 (Go's name)
