@@ -16,6 +16,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from machine import machine
 from twins import KINDS
 
+# Views of files are kept beyond their snapshots on purpose, which is told of when they go.
+pytestmark = pytest.mark.filterwarnings("ignore:a view of stateful:ResourceWarning")
+
 QUICK = settings(
     max_examples=20,
     stateful_step_count=40,

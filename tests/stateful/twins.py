@@ -2,6 +2,7 @@
 
 from array_twin import ARRAY
 from dict_twin import DICT, EDITED
+from file_twin import FILE
 from object_twin import OBJECT
 from queue_twin import LIFO, PRIORITY, QUEUE
 
@@ -13,4 +14,5 @@ KINDS = {
     "lifo": LIFO,
     "priority": PRIORITY,
     "object": OBJECT,
+    "file": FILE,
 }
