@@ -17,7 +17,7 @@ from measure import Cell, Limit, Row, Section, Verdict, verdict
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
-PEERS = ("lmdb", "diskcache", "joblib", "huey", "distributed", "cloudpickle")
+PEERS = ("lmdb", "diskcache", "persist-queue", "joblib", "huey", "distributed", "cloudpickle", "numpy")
 
 
 def facts(folder: Path, date: str) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def terminal(sections: list[Section]) -> str:
 
 
 def markdown(sections: list[Section], known: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {known['versions'][name]}" for name in PEERS)
+    versions = ", ".join(f"{name} {known['versions'][name]}" for name in PEERS if name in known["versions"])
     out = [
         f"Written by `benchmarks/run.py` (`make bench`) on {known['date']}: {known['cores']} cores "
         f"({known['cpu']}), Linux {known['kernel']}, {known['python']}, {known['file system']}; {versions}. "

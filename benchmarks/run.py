@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import dict_rows
+import file_rows
 import flat_rows
+import queue_rows
 import report
 import start_rows
 import task_rows
@@ -25,10 +27,14 @@ from measure import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 
-GROUPS = ("memory", "durable", "start", "tasks", "flat")
+GROUPS = ("memory", "durable", "queue", "file", "start", "tasks", "stream", "flat")
+#: Those that take minutes, or gigabytes of disk.
+LONG = ("stream", "flat")
 
 #: Enough to see that everything runs.
 TINY_DICT = dict_rows.Counts(keys=20, durable=16, rounds=2, durable_rounds=2)
+TINY_QUEUE = queue_rows.Counts(items=40, rounds=2)
+TINY_FILE = file_rows.Counts(array=8000, stream=3_000_000, times=2, rounds=2)
 TINY_TASKS = task_rows.Counts(workers=1, trips=3, burst=10, rounds=1)
 TINY_FLAT = flat_rows.Counts(keys=(10, 20), objects=20, sizes=(1_000, 10_000), operations=20, rounds=1, large_rounds=1)
 
@@ -43,6 +49,12 @@ def measure(groups: list[str], folder: Path, tiny: bool, say: Callable[[str], No
             sections.append(dict_rows.memory(place, counts, say))
         elif group == "durable":
             sections.append(dict_rows.durable(place, counts, say))
+        elif group == "queue":
+            sections.append(queue_rows.run(place, TINY_QUEUE if tiny else queue_rows.Counts(), say))
+        elif group == "file":
+            sections.append(file_rows.arrays(place, TINY_FILE if tiny else file_rows.Counts(), say))
+        elif group == "stream":
+            sections.append(file_rows.stream(place, TINY_FILE if tiny else file_rows.Counts(), say))
         elif group == "start":
             sections.append(start_rows.run(place, 1 if tiny else 15, say))
         elif group == "tasks":
@@ -54,8 +66,12 @@ def measure(groups: list[str], folder: Path, tiny: bool, say: Callable[[str], No
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=GROUPS, help="these groups of rows; all but flat by default")
-    parser.add_argument("--long", action="store_true", help="also many keys, many objects, large values")
+    parser.add_argument(
+        "--only", nargs="+", choices=GROUPS, help="these groups of rows; all but stream and flat by default"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="also a file of 4 GB, many keys, many objects, large values"
+    )
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
     parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing: show (and write) an earlier run")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks.json", help="where the JSON goes")
@@ -66,7 +82,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
-    groups = arguments.only or [group for group in GROUPS if group != "flat" or arguments.long]
+    groups = arguments.only or [group for group in GROUPS if group not in LONG or arguments.long]
     date = datetime.date.today().isoformat()
 
     def say(text: str) -> None:

@@ -40,7 +40,7 @@ def is_measured_or_explained(cell: dict[str, Any]) -> bool:
     return bool(cell.get("median", 0) > 0 or cell.get("why_not"))
 
 
-@pytest.mark.parametrize("group", ["memory", "durable", "start", "flat"])
+@pytest.mark.parametrize("group", ["memory", "durable", "queue", "file", "start", "stream", "flat"])
 def test_group_measures_parkit_and_every_contender_or_says_why_not(tmp_path: Path, group: str) -> None:
     shown, found = measure(tmp_path, "--only", group)
     assert all(cell["median"] > 0 for cell in cells(found, "parkit").values())
