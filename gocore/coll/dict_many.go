@@ -2,6 +2,7 @@ package coll
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 
@@ -45,10 +46,10 @@ func DictSetMany(tx *object.Tx, o *object.Object, entries []DictEntry) error {
 	b.begin(tx, o, state)
 	b.sort(entries)
 	for i := 0; i < len(b.order); {
-		first := &entries[b.order[i]]
+		first := &entries[b.order[i].index]
 		last := first
-		for i++; i < len(b.order) && bytes.Equal(entries[b.order[i]].Key, first.Key); i++ {
-			last = &entries[b.order[i]]
+		for i++; i < len(b.order) && bytes.Equal(entries[b.order[i].index].Key, first.Key); i++ {
+			last = &entries[b.order[i].index]
 		}
 		if err := b.add(first.Key, first.Own, last.Head, last.Value); err != nil {
 			return tx.Fail(err)
@@ -65,9 +66,17 @@ type batch struct {
 	tx      *object.Tx
 	o       *object.Object
 	state   *object.State
-	order   []int32 // indices of the entries, by key and then by index
+	order   []place // of the entries, by key and then by index
 	bytes   []byte  // keys and records of entries
 	entries []store.Entry
+}
+
+// place is the index of an entry and the first bytes of its key behind those
+// that all keys have: keys mostly differ there, and numbers are compared in a
+// third of the time that keys are.
+type place struct {
+	index int32
+	first uint64
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -83,21 +92,60 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
+// sort puts the entries in the order of their keys, those of one key in the
+// order in which they came.
 func (b *batch) sort(entries []DictEntry) {
-	sorted := true
+	common, sorted := len(entries[0].Key), true
+	for i := range entries[1:] {
+		before, key := entries[i].Key, entries[i+1].Key
+		at := agreeing(before, key, common)
+		common = min(common, at)
+		sorted = sorted && bytes.Compare(before[at:], key[at:]) <= 0
+	}
 	for i := range entries {
-		b.order = append(b.order, int32(i))
-		sorted = sorted && (i == 0 || bytes.Compare(entries[i-1].Key, entries[i].Key) <= 0)
+		b.order = append(b.order, place{int32(i), 0})
 	}
 	if sorted {
 		return
 	}
-	slices.SortFunc(b.order, func(i, j int32) int {
-		if c := bytes.Compare(entries[i].Key, entries[j].Key); c != 0 {
+	for i := range b.order {
+		b.order[i].first = firstBytes(entries[i].Key[common:])
+	}
+	slices.SortFunc(b.order, func(x, y place) int {
+		if x.first != y.first {
+			if x.first < y.first {
+				return -1
+			}
+			return 1
+		}
+		if c := bytes.Compare(entries[x.index].Key, entries[y.index].Key); c != 0 {
 			return c
 		}
-		return int(i - j)
+		return int(x.index - y.index)
 	})
+}
+
+// agreeing is how many bytes two keys have in common at their beginning, if
+// that is less than most.
+func agreeing(a, b []byte, most int) int {
+	n := min(len(a), len(b), most)
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// firstBytes is a number that sorts as the first eight bytes do; zeros stand
+// for those that are missing.
+func firstBytes(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var padded [8]byte
+	copy(padded[:], key)
+	return binary.BigEndian.Uint64(padded[:])
 }
 
 func (b *batch) add(key, own, head, value []byte) error {
