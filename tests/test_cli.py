@@ -103,6 +103,10 @@ def test_show_shows_the_beginning_of_an_object(site: str, run: Run) -> None:
     assert len(about["content"]) == 10
     Array("log", create=True).extend([1, [2]])
     assert json.loads(run("show", site, "log", "--json"))["content"] == ["1", "[2]"]
+    file = parkit.File("notes", create=True)
+    file.set_content("first line\n" * 100)
+    assert json.loads(run("show", site, "notes", "--json"))["content"][0].startswith("b'first line")
+    assert "more" not in run("show", site, "notes")
     Queue("jobs", create=True).put("x")
     assert json.loads(run("show", site, "jobs", "--json"))["length"] == 1
 

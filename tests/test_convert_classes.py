@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from converting import Convert, in_module
-from original_site import OriginalSite, dump, number
+from original_site import OriginalSite, Reference, dump, number
 from parkit import Array, Dict, Namespace, Object, Queue
 
 # ---- Classes of the user's ----
@@ -222,13 +222,17 @@ def test_another_class_can_take_the_place_of_one(convert: Convert, module: types
 
 def test_a_value_that_cannot_be_unpickled_yet_is_kept(convert: Convert, module: types.ModuleType) -> None:
     class Point:
-        pass
+        def __setstate__(self, state: Any) -> None:
+            pass
 
     in_module(module, Point)
     raw = dump(Point())
     del module.Point
     original = OriginalSite()
-    original["a"].add("d", "parkit.adapters.dict.Dict", [{dump("p"): raw, dump("q"): dump(1), raw: dump(2)}, {}])
+    reference = original.reference("parkit.adapters.dict.Dict", "a", "d")
+    entries = {dump("p"): raw, dump("q"): dump(1), raw: dump(2)}
+    entries[dump("list")] = dump([Reference("shop_of_test.Point", ("x", "y", "z")), reference])
+    original["a"].add("d", "parkit.adapters.dict.Dict", [entries, {}])
     original["a"].add(
         "l",
         "parkit.adapters.array.Array",
@@ -240,10 +244,11 @@ def test_a_value_that_cannot_be_unpickled_yet_is_kept(convert: Convert, module: 
     result = convert(original)
     assert result.results() == {"a/d": "partly", "a/l": "partly"}
     assert Dict("a/d")["q"] == 1
-    assert len(Dict("a/d")) == 2, "a key that cannot be read is lost"
+    assert len(Dict("a/d")) == 3, "a key that cannot be read is lost"
     with pytest.raises(AttributeError):
         Dict("a/d")["p"]
     in_module(module, Point)
     assert type(Dict("a/d")["p"]) is Point
+    assert [type(item) for item in Dict("a/d")["list"]] == [Point, Dict], "references of the original are ours then too"
     assert type(Array("a/l")[0]) is Point
     assert type(Array("a/l").point) is Point

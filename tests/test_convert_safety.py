@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import parkit
+from conftest import Script
 from converting import Convert
 from original_site import OriginalSite, Space, small_site
 from parkit import Array, Dict, _open, convert_site
@@ -62,6 +64,67 @@ def test_the_new_site_is_there_whole_or_not_at_all(site: str, tmp_path: Path) ->
     assert report.counts()["converted"] == 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "site"]
     assert parkit.get_default_site()[0] == site  # type: ignore[index]
+
+
+def test_a_conversion_that_is_killed_leaves_no_site_and_can_be_run_again(
+    site: str, tmp_path: Path, script: Script
+) -> None:
+    assert site
+    old = small_site().write(tmp_path / "old")
+    before = digests(old)
+    script(
+        "import os, signal, sys, parkit\n"
+        "def kill(done, total, path):\n"
+        "    if done == 4:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "parkit.convert_site(sys.argv[1], sys.argv[2], progress=kill)",
+        str(old),
+        str(tmp_path / "new"),
+        code=-9,
+    )
+    (left,) = (path.name for path in tmp_path.iterdir() if path.name not in ("old", "site"))
+    assert left.endswith(".unfinished")
+    assert digests(old) == before
+    assert convert_site(old, tmp_path / "new").ok
+
+
+def test_a_large_value_is_never_whole_in_memory(tmp_path: Path, script: Script) -> None:
+    size = 160 << 20
+    original = OriginalSite()
+    original["docs"].file("large", os.urandom(1 << 20) * (size >> 20), {"content-type": "application/octet-stream"})
+    old = original.write(tmp_path / "old")
+    del original
+    done = script(
+        """
+import sys
+import parkit
+from parkit import _original
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) << 10
+
+most, pieces = 0, _original.LargeValue.pieces
+
+def watched(value):
+    global most
+    for piece in pieces(value):
+        most = max(most, resident())
+        yield piece
+
+_original.LargeValue.pieces = watched
+before = resident()
+report = parkit.convert_site(sys.argv[1], sys.argv[2])
+print(report.objects[0].entries, most - before)
+""",
+        str(old),
+        str(tmp_path / "new"),
+    )
+    entries, grown = map(int, done.stdout.split())
+    assert entries == size
+    assert 0 < grown < size // 2, f"{grown >> 20} MiB were used for {size >> 20}"
+    for data in [*tmp_path.rglob("data.mdb")]:
+        data.unlink()
 
 
 def test_what_is_there_is_not_overwritten(site: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from . import _classes, _open
 from .array import Array
 from .dict import Dict
 from .errors import ClassNotFoundError
+from .file import File, FileIO
 from .object import Object
 from .queue import Queue
 
@@ -19,8 +20,11 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 100
 _short.maxdict = _short.maxlist = _short.maxtuple = _short.maxset = 8
 
+# How much of a file is shown, in bytes.
+_BEGINNING = 80
+
 #: What an object is bound as where its class cannot be imported, by its kind.
-_LIKE: dict[int, type[Any]] = {1: Dict, 2: Array, 3: Queue}
+_LIKE: dict[int, type[Any]] = {1: Dict, 2: Array, 3: Queue, 4: File}
 
 
 def bound(site_uuid: str, namespace: str, name: str) -> Any:
@@ -43,7 +47,16 @@ def content(thing: Any, limit: int) -> list[str]:
         return [f"{key}: {value}" for key, value in islice(_pairs(thing), limit)]
     if isinstance(thing, Array):
         return [_value(lambda i=i: thing[i]) for i in range(min(limit, len(thing)))]
+    if isinstance(thing, FileIO):
+        with thing.open("rb") as stream:
+            start = stream.read(_BEGINNING)
+        return [repr(start) + ("..." if thing.size > len(start) else "")] if start else []
     return []
+
+
+def more(thing: Any, shown: list[str]) -> int:
+    """How many items there are that are not shown."""
+    return len(thing) - len(shown) if isinstance(thing, (Dict, Array)) else 0
 
 
 def _pairs(thing: Dict[Any, Any]) -> Iterator[tuple[str, str]]:
@@ -73,6 +86,5 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
     if about["content"]:
         yield "  content"
         yield from (f"    {text}" for text in about["content"])
-        rest = about["length"] - len(about["content"])
-        if rest > 0:
-            yield f"    ... {rest} more"
+        if about["more"]:
+            yield f"    ... {about['more']} more"

@@ -21,6 +21,9 @@ _PROCESSES = ("__task__", "__sched__")
 # How many objects are created at once.
 _BATCH = 512
 
+# How many bytes go into one transaction, about.
+_GROUP = 8 << 20
+
 Progress = Callable[[int, int, str], object]
 
 
@@ -62,6 +65,33 @@ class _Created(NamedTuple):
     plan: Plan
 
 
+class _Group:
+    """A transaction on a namespace for many small objects, or for a part of a large one: a commit costs a flush."""
+
+    def __init__(self, space: int) -> None:
+        self._space = space
+        self._bytes = 0
+        self._scope: _open.writing | None = None
+
+    def __enter__(self) -> _Group:
+        self._scope = _open.writing(self._space)
+        self._scope.__enter__()
+        return self
+
+    def wrote(self, count: int) -> None:
+        """Note how much was written; commit if that is enough."""
+        self._bytes += count
+        if self._bytes >= _GROUP and self._scope is not None:
+            self._bytes = 0
+            scope, self._scope = self._scope, None
+            scope.__exit__(None, None, None)
+            self.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self._scope is not None:
+            self._scope.__exit__(*error)
+
+
 class _Conversion:
     """First all objects are made, so that references find them, then they are filled."""
 
@@ -90,8 +120,10 @@ class _Conversion:
             created = [(path, old, self._create(path, old)) for path, old in opened]
             self._total = sum(len(made) for _, _, made in created)
             for path, old, made in created:
-                for item in made:
-                    self._fill(path, old, item)
+                if made:
+                    with _Group(_open.open_space(self._site, path)[0]) as group:
+                        for item in made:
+                            self._fill(path, old, item, group)
                 for damage in old.damage:
                     self._damaged(path, damage)
         finally:
@@ -157,13 +189,13 @@ class _Conversion:
                 done.append(item)
         return done
 
-    def _fill(self, path: str, old: _original.OriginalNamespace, item: _Created) -> None:
+    def _fill(self, path: str, old: _original.OriginalNamespace, item: _Created, group: _Group) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total, f"{path}/{item.name}")
         self._done += 1
         opened = _open.find_object(self._site, path, item.name)
         obj = _open.instance(item.plan.cls, opened.reference, opened.handle)
-        filling = Filling(old, item.plan, obj, item.uuid, self._classes)
+        filling = Filling(old, item.plan, obj, item.uuid, self._classes, group.wrote)
         before = len(old.damage)
         try:
             filling.run()
@@ -171,8 +203,7 @@ class _Conversion:
             filling.problems.append(f"{type(error).__name__}: {error}")
         filling.problems += list(old.damage)[before:]
         version = old.version(item.uuid)
-        with _open.writing(_open.space_of(obj)):
-            _open.control(obj, "ObjectSetVersion", lambda handle: json.dumps({"handle": handle, "version": version}))
+        _open.control(obj, "ObjectSetVersion", lambda handle: json.dumps({"handle": handle, "version": version}))
         result = "partly" if filling.problems else "converted"
         self._note(path, item.name, result, filling.entries, filling.problems, filling.notes, item)
 

@@ -6,7 +6,7 @@ import json
 import math
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
@@ -189,7 +189,17 @@ def _attribute_name(cls: type[Any], raw: bytes, classes: Mapping[str, str]) -> s
 class Filling:
     """One object that was created, and is being filled."""
 
-    def __init__(self, old: OriginalNamespace, made: Plan, obj: Any, uuid: bytes, classes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        old: OriginalNamespace,
+        made: Plan,
+        obj: Any,
+        uuid: bytes,
+        classes: Mapping[str, str],
+        wrote: Callable[[int], None],
+    ) -> None:
+        # Inside a transaction on the namespace, which wrote() may commit and begin anew.
+        self._wrote = wrote
         self._old, self._plan, self._obj, self._uuid, self._classes = old, made, obj, uuid, classes
         self.entries = 0
         #: What was not converted as it should be; what is only worth knowing.
@@ -237,6 +247,7 @@ class Filling:
                 except Exception as error:  # noqa: BLE001 (unpickling and hooks run anything)
                     self._complain(f"the entry {key[:40]!r}", error)
             self.entries += self._write(cls, stored)
+            self._wrote(sum(len(key) + len(value) if isinstance(value, bytes) else value.size for key, value in batch))
         if keyed and len(self._obj) != self.entries:
             self.problems.append(
                 f"{self.entries} entries became {len(self._obj)}, since some of their keys are equal, as 1 and True are"
@@ -284,7 +295,7 @@ class Filling:
             if not is_pickle(raw):
                 raise
             self._unread += 1
-            return Unread(raw)
+            return Unread(raw, self._classes)
 
     def _write(self, cls: type[Any], stored: list[tuple[Any, Any]]) -> int:
         """Store entries, in one transaction if all of them can be; how many could."""
@@ -334,6 +345,7 @@ class Filling:
         for piece in chain([b""], pieces):
             _native.lane.file_write(self._obj, self.entries, piece, described)
             self.entries += len(piece)
+            self._wrote(len(piece))
             described = None
 
     def _fill_attributes(self) -> None:
@@ -347,6 +359,7 @@ class Filling:
                 continue
             try:
                 _native.lane.attr_set(self._obj, *found)
+                self._wrote(len(value) if isinstance(value, bytes) else value.size)
             except (ValueError, TypeError, AttributeError) as error:
                 self._complain(f"the attribute {found[0]}", error)
 

@@ -44,16 +44,22 @@ class OriginalUnpickler(pickle.Unpickler):
 class Unread:
     """A value whose pickle cannot be read here and now: it is stored, and read when somebody wants it."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, classes: Mapping[str, str]) -> None:
+        # What is stored is short, and knows classes that get a place only later.
+        self._data, self._classes = data, {old: new for old, new in classes.items() if PLACES.get(old) != new}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self._data,)
+        return read_later, (self._data, self._classes)
 
 
 def load(data: bytes, classes: Mapping[str, str]) -> Any:
     """The value of a pickle. What it names may raise anything."""
     return OriginalUnpickler(data, classes).load()
+
+
+def read_later(data: bytes, classes: Mapping[str, str]) -> Any:
+    """What an Unread is when somebody wants it. Sites have this name stored: it must stay."""
+    return load(data, {**PLACES, **classes})
 
 
 def is_pickle(data: bytes) -> bool:

@@ -228,6 +228,7 @@ def _show(options: argparse.Namespace) -> int:
     about = _described(thing)
     about["attributes"] = _cli_show.attributes(thing)
     about["content"] = _cli_show.content(thing, options.items)
+    about["more"] = _cli_show.more(thing, about["content"])
     if options.json:
         _print_json(about)
     else:
