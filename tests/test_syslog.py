@@ -62,12 +62,18 @@ def test_what_is_logged_comes_to_it() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO@house\.door : opened by Ann", lines[0])
 
 
+class Unfriendly:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
 def test_a_record_that_cannot_be_formatted_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("house")
     handler = log_to_syslog("INFO", logger)
     logger.removeHandler(handler)
-    handler.handle(logger.makeRecord("house", logging.INFO, "", 1, "%d", ("no number",), None))
-    assert "Logging error" in capsys.readouterr().err
+    for text, value in ("%d", "no number"), ("%s", Unfriendly()):
+        handler.handle(logger.makeRecord("house", logging.INFO, "", 1, text, (value,), None))
+        assert "Logging error" in capsys.readouterr().err
 
 
 def test_a_process_can_be_told_to_write_all_its_logs(script: Script) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ._system import SystemObject
 from .array import Array
-from .errors import ParkitError
 
 if TYPE_CHECKING:
     import logging
@@ -63,6 +62,7 @@ def log_to_syslog(level: int | str = "INFO", logger: logging.Logger | None = Non
     >>> logging.getLogger('house.door').info('opened')
     >>> syslog[-1].endswith(' INFO@house.door : opened')
     True
+    >>> logging.getLogger('house').removeHandler(handler)
     """
     import logging
 
@@ -72,8 +72,10 @@ def log_to_syslog(level: int | str = "INFO", logger: logging.Logger | None = Non
         def emit(self, record: logging.LogRecord) -> None:
             try:
                 syslog.append(self.format(record))
-            except (ParkitError, ValueError, TypeError, OSError):
-                self.handleError(record)  # to standard error, as handlers do: a log does not end what it reports on
+            except Exception:
+                # Anything, as it may come from the __str__ of what is logged. As all handlers do: to standard
+                # error, since a log does not end what it reports on.
+                self.handleError(record)
 
         def format(self, record: logging.LogRecord) -> str:
             text = super().format(record)

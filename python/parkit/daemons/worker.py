@@ -87,7 +87,7 @@ class Worker:
             if error is self.end:
                 raise
             outcome, finished = dump_error(error, _describe(error)), False
-            _logger.warning("%s failed: %s: %s", name, type(error).__name__, error)
+            _logger.warning("%s failed: %s", name, _in_short(error))
         if _native.generation != generation:
             _end_child(None)
         _tasks.current = None
@@ -140,6 +140,13 @@ def _await(coroutine: Any) -> Any:
     import asyncio
 
     return asyncio.run(coroutine)
+
+
+def _in_short(error: BaseException) -> str:
+    """Its type and text; an exception's __str__ may fail itself."""
+    import traceback
+
+    return traceback.format_exception_only(error)[-1].rstrip()
 
 
 def _describe(error: BaseException) -> str:
