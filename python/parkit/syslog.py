@@ -72,7 +72,7 @@ def log_to_syslog(level: int | str = "INFO", logger: logging.Logger | None = Non
         def emit(self, record: logging.LogRecord) -> None:
             try:
                 syslog.append(self.format(record))
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # Anything, as it may come from the __str__ of what is logged. As all handlers do: to standard
                 # error, since a log does not end what it reports on.
                 self.handleError(record)
