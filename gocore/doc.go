@@ -8,7 +8,7 @@
 //
 //	site ──▶ object ─▶ keys ─▶ errs      directories, paths, profiles
 //	  │        │ └───▶ store ─▶ errs     one ordered keyspace a namespace
-//	  │      coll                        dicts and what else objects hold
+//	  │      coll ──▶ owner              dicts and what else objects hold
 //	  └────▶ store/lmdbstore             the storage that users get
 //	           └─▶ lockfile              files locked for as long as a process lives
 //	         store/memstore              the storage that fails on request

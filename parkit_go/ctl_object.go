@@ -40,8 +40,9 @@ type objectRequest struct {
 	Versioned bool     `json:"versioned"`
 	Metadata  string   `json:"metadata"`
 	Extra     string   `json:"extra"`
-	Limit     uint64   `json:"limit"` // of a sequence's length; 0 is none
-	Flags     uint32   `json:"flags"` // object.FlagsGiven
+	Limit     uint64   `json:"limit"`    // of a sequence's length; 0 is none
+	Flags     uint32   `json:"flags"`    // object.FlagsGiven
+	Attempts  *uint64  `json:"attempts"` // of a queue's items; 0 is no bound
 	// Cache limits a dict: entries, bytes (0 is none), eviction.
 	Cache []uint64 `json:"cache"`
 	// Of one that was made elsewhere before; else a new one's.
@@ -101,6 +102,9 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 		}
 		if err == nil && len(r.Cache) == 3 {
 			err = coll.DictLimit(tx, o, r.Cache[0], r.Cache[1], r.Cache[2])
+		}
+		if err == nil && r.Attempts != nil {
+			err = coll.QueueAttempts(tx, o, *r.Attempts)
 		}
 	}
 	if err != nil {

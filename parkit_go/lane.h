@@ -22,7 +22,24 @@ enum {
 };
 
 /* What pkQueueChange does. */
-enum { PK_DONE, PK_CLEAR, PK_SHUT_DOWN, PK_REOPEN, PK_LIMIT };
+enum { PK_DONE, PK_CLEAR, PK_SHUT_DOWN, PK_REOPEN, PK_LIMIT, PK_ATTEMPTS, PK_BLOCKING };
+
+/* What pkQueueSettle does with a lease, and pkQueueRevive with dead letters. */
+enum { PK_ACK, PK_NACK, PK_UNLEASE, PK_BURY, PK_EXTEND };
+enum { PK_RETRY, PK_FORGET };
+
+/* A lease of a queue's item. */
+typedef struct {
+    int64_t hold_ns; /* what is asked for: how long it is held, 0 for no bound */
+    uint64_t owner, id, attempts;
+    int64_t deadline; /* wall clock, ns; 0 for none */
+} pk_lease;
+
+/* How far a queue has come. */
+typedef struct {
+    uint64_t length, limit, pending, leased, dead, attempts;
+    uint32_t flags;
+} pk_queue;
 
 /* The words of an error, malloc'ed by Go and freed by pk_raise. */
 typedef struct {

@@ -100,11 +100,21 @@ PyObject *pk_install(PyObject *type, PyMethodDef *methods);
 const char *pk_attr_name(PyObject *name, Py_ssize_t *n);
 /* AttributeError. Returns NULL. */
 PyObject *pk_no_attribute(PyObject *obj, PyObject *name);
+/* block and timeout of a queue's put and get: *ns as pk_timeout, 0 for "do not
+ * wait". A block of None is true, but in a transaction, where nothing can come:
+ * *soft; and, if there is no timeout either, of a queue that says so: *quick. */
+int pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft, int *quick);
+/* The exception of what a queue answers. Returns NULL. */
+PyObject *pk_queue_answer(int rc, pk_words *words);
+/* Takes an item, by a lease unless that is NULL; the code is 0, or -1 with an
+ * exception set. */
+int pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject **item);
 
 extern PyMethodDef pk_dict_methods[];
 extern PyMethodDef pk_cache_methods[];
 extern PyMethodDef pk_array_methods[];
 extern PyMethodDef pk_queue_methods[];
+extern PyMethodDef pk_lease_methods[];
 extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
 extern PyMethodDef pk_iter_methods[];

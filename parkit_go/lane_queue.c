@@ -9,7 +9,6 @@
 /* The exceptions of Python's queue module, and our ShutDown. */
 static PyObject *full, *empty, *shut_down;
 
-/* The exception of what a queue answers. Returns NULL. */
 static PyObject *
 answer(int rc, pk_words *words, PyObject *none)
 {
@@ -30,12 +29,17 @@ answer(int rc, pk_words *words, PyObject *none)
     return rc < 0 ? NULL : pk_raise(rc, words);
 }
 
-/* block and timeout of put and get: *ns as pk_timeout, 0 for "do not wait". A
- * block of None is true, but in a transaction, where nothing can come. */
-static int
-patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft)
+PyObject *
+pk_queue_answer(int rc, pk_words *words)
+{
+    return answer(rc, words, empty);
+}
+
+int
+pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft, int *quick)
 {
     *soft = block == Py_None;
+    *quick = *soft && timeout == Py_None;
     *ns = 0;
     int wait = *soft ? 1 : PyObject_IsTrue(block);
     if (wait <= 0)
@@ -58,8 +62,8 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     pk_buf rank, own;
     pk_value value;
     int64_t ns;
-    int soft, rc = 0;
-    if (pk_arity("queue_put", nargs, 5, 5) < 0 || patience(args[3], args[4], &ns, &soft) < 0)
+    int soft, quick, rc = 0;
+    if (pk_arity("queue_put", nargs, 5, 5) < 0 || pk_patience(args[3], args[4], &ns, &soft, &quick) < 0)
         return NULL;
     pk_buf_init(&rank);
     pk_buf_init(&own);
@@ -78,13 +82,13 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
         PK_CROSS(rc, args[0], h, w, pkQueuePut(h, pk_open_scopes(), &e, w, &words));
     else /* the turn to write is waited for no longer than for room */
         PK_CROSS_WITHIN(rc, args[0], h, w, ns,
-                        w ? (waited = 1, pkQueuePutWait(h, pk_open_scopes(), &e, w, &words))
+                        w ? (waited = 1, pkQueuePutWait(h, pk_open_scopes(), &e, quick, w, &words))
                           : pkQueuePut(h, pk_open_scopes(), &e, NULL, &words));
     if (rc == PK_FULL && !waited && waits(args[0], ns, soft)) {
         pk_wait wait;
         int64_t h = pk_handle(args[0]);
         pk_wait_begin(&wait, ns);
-        rc = pkQueuePutWait(h, pk_open_scopes(), &e, &wait, &words);
+        rc = pkQueuePutWait(h, pk_open_scopes(), &e, quick, &wait, &words);
         pk_wait_end(&wait);
     }
     pk_value_free(&value);
@@ -94,34 +98,46 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
-/* queue_get(obj, block, timeout) */
-static PyObject *
-queue_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+int
+pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject **item)
 {
     unsigned char room[PK_ROOM];
     pk_words words = {0};
     pk_got got = {0};
     int64_t ns;
-    int soft, rc;
-    if (pk_arity("queue_get", nargs, 3, 3) < 0 || patience(args[1], args[2], &ns, &soft) < 0)
-        return NULL;
+    int soft, quick, rc;
+    if (pk_patience(block, timeout, &ns, &soft, &quick) < 0)
+        return -1;
     int waited = 0;
     if (ns == 0)
-        PK_CROSS(rc, args[0], h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, w, &words));
+        PK_CROSS(rc, obj, h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, lease, w, &words));
     else /* the turn to write is waited for no longer than for an item */
-        PK_CROSS_WITHIN(rc, args[0], h, w, ns,
-                        w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, w, &words))
-                          : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, NULL, &words));
-    if (rc == PK_NOTFOUND && !waited && waits(args[0], ns, soft)) {
+        PK_CROSS_WITHIN(rc, obj, h, w, ns,
+                        w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, lease, quick, w, &words))
+                          : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, lease, NULL, &words));
+    if (rc == PK_NOTFOUND && !waited && waits(obj, ns, soft)) {
         pk_wait wait;
-        int64_t h = pk_handle(args[0]);
+        int64_t h = pk_handle(obj);
         pk_wait_begin(&wait, ns);
-        rc = pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, &wait, &words);
+        rc = pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, lease, quick, &wait, &words);
         pk_wait_end(&wait);
     }
-    if (rc)
-        return answer(rc, &words, empty);
-    return pk_take(&got);
+    if (rc) {
+        answer(rc, &words, empty);
+        return -1;
+    }
+    *item = pk_take(&got);
+    return *item == NULL ? -1 : 0;
+}
+
+/* queue_get(obj, block, timeout) */
+static PyObject *
+queue_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *item;
+    if (pk_arity("queue_get", nargs, 3, 3) < 0 || pk_queue_take(args[0], args[1], args[2], NULL, &item) < 0)
+        return NULL;
+    return item;
 }
 
 static PyObject *
@@ -180,14 +196,35 @@ queue_shut(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 }
 
 static PyObject *
-queue_limit(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+set_number(const char *name, PyObject *const *args, Py_ssize_t nargs, int what)
 {
-    if (pk_arity("queue_limit", nargs, 2, 2) < 0)
+    if (pk_arity(name, nargs, 2, 2) < 0)
         return NULL;
-    unsigned long long limit = PyLong_AsUnsignedLongLong(args[1]);
+    unsigned long long number = PyLong_AsUnsignedLongLong(args[1]);
     if (PyErr_Occurred())
         return NULL;
-    return change(args[0], PK_LIMIT, limit);
+    return change(args[0], what, number);
+}
+
+static PyObject *
+queue_limit(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return set_number("queue_limit", args, nargs, PK_LIMIT);
+}
+
+static PyObject *
+queue_attempts(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return set_number("queue_attempts", args, nargs, PK_ATTEMPTS);
+}
+
+static PyObject *
+queue_blocking(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    int blocking;
+    if (pk_arity("queue_blocking", nargs, 2, 2) < 0 || (blocking = PyObject_IsTrue(args[1])) < 0)
+        return NULL;
+    return change(args[0], PK_BLOCKING, (uint64_t)blocking);
 }
 
 static PyObject *
@@ -209,6 +246,8 @@ PyMethodDef pk_queue_methods[] = {
     {"queue_done", queue_done, METH_O, "queue_done(obj)"},
     {"queue_clear", queue_clear, METH_O, "queue_clear(obj)"},
     PK_FAST("queue_limit", queue_limit, "queue_limit(obj, limit)"),
+    PK_FAST("queue_attempts", queue_attempts, "queue_attempts(obj, attempts)"),
+    PK_FAST("queue_blocking", queue_blocking, "queue_blocking(obj, blocking)"),
     PK_FAST("queue_shut", queue_shut, "queue_shut(obj, shut)"),
     {NULL, NULL, 0, NULL},
 };

@@ -30,20 +30,33 @@ func answered(err error, words *C.pk_words) C.int {
 
 // changed is written for an operation of a queue.
 func changed(handle C.int64_t, scopes *C.pk_scopes, wait *C.pk_wait, words *C.pk_words, change func(*object.Tx, *object.Object) error) (rc C.int) {
-	var answer error
-	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
-		answer = nil
-		err := change(tx, o)
-		if err == coll.ErrQueueFull || err == coll.ErrQueueShut || err == coll.ErrNothingPending {
-			answer = err
-			return store.ErrNotFound // which has no words, and undoes nothing
-		}
-		return err
-	})
-	if answer != nil && rc == C.PK_NOTFOUND {
-		return answered(answer, words)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
 	}
-	return rc
+	if panicked.Load() != nil {
+		return failed(refusal("write"), words)
+	}
+	if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
+		return answered(change(tx, o.Object), words)
+	}
+	if wait == nil && o.Space.Store().Durable() {
+		return C.PK_AGAIN // it will wait for a flush
+	}
+	return answered(coll.Updated(o.Object, waitOf(wait), func(tx *object.Tx) error { return change(tx, o.Object) }), words)
+}
+
+// hasty reports whether a queue does not wait where its caller does not say.
+func hasty(handle C.int64_t, quick C.int) bool {
+	if quick == 0 {
+		return false
+	}
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return false
+	}
+	state, err := o.PeekState()
+	return err == nil && state.Flags&object.FlagQuick != 0 // an error comes again
 }
 
 // patient runs a wait of a queue, which a transaction of the thread must not
@@ -86,29 +99,38 @@ func pkQueuePut(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, wait *C.pk
 }
 
 //export pkQueuePutWait
-func pkQueuePutWait(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueuePutWait(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, quick C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("put", words, &rc)
+	if hasty(handle, quick) {
+		return pkQueuePut(handle, scopes, e, wait, words)
+	}
 	return patient(handle, scopes, wait, words, "put", func(o *object.Object, w store.Wait) error {
 		return coll.QueuePutWait(o, w, bytesOf(e.key, e.keylen), bytesOf(e.head, e.headlen), bytesOf(e.body, e.bodylen))
 	})
 }
 
 //export pkQueueGet
-func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, lease *C.pk_lease, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("get", words, &rc)
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))[:0]
-	if o, ok := objects.at(int64(handle)); ok {
-		if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
-			value, err := coll.QueueTake(tx, o.Object, dst)
-			if err == nil {
-				copiedTo(got, value, dst)
-			}
-			return answered(err, words)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	terms, err := termsOf(o.Object, lease)
+	if err != nil {
+		return failed(err, words)
+	}
+	if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
+		value, err := take(tx, o.Object, lease, terms, dst)
+		if err == nil {
+			copiedTo(got, value, dst)
 		}
+		return answered(err, words)
 	}
 	var value []byte
 	rc = changed(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
-		value, err = coll.QueueTake(tx, o, dst)
+		value, err = take(tx, o, lease, terms, dst)
 		return err
 	})
 	if rc == C.PK_OK {
@@ -118,12 +140,25 @@ func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size
 }
 
 //export pkQueueGetWait
-func pkQueueGetWait(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueueGetWait(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, lease *C.pk_lease, quick C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("get", words, &rc)
+	if hasty(handle, quick) {
+		return pkQueueGet(handle, scopes, room, cap, got, lease, wait, words)
+	}
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))[:0]
 	var value []byte
 	rc = patient(handle, scopes, wait, words, "get", func(o *object.Object, w store.Wait) (err error) {
-		value, err = coll.QueueTakeWait(o, w, dst)
+		if lease == nil {
+			value, err = coll.QueueTakeWait(o, w, dst)
+			return err
+		}
+		terms, err := termsOf(o, lease)
+		if err != nil {
+			return err
+		}
+		var taken coll.Lease
+		taken, value, err = coll.QueueLeaseWait(o, w, terms, dst)
+		told(lease, taken)
 		return err
 	})
 	if rc == C.PK_OK {
@@ -149,10 +184,10 @@ func pkQueueJoin(handle C.int64_t, scopes *C.pk_scopes, wait *C.pk_wait, words *
 }
 
 // pkQueueChange does what takes no item: PK_DONE, PK_CLEAR, PK_SHUT_DOWN,
-// PK_REOPEN, PK_LIMIT.
+// PK_REOPEN, PK_LIMIT, PK_ATTEMPTS, PK_BLOCKING.
 //
 //export pkQueueChange
-func pkQueueChange(handle C.int64_t, scopes *C.pk_scopes, what C.int, limit C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueueChange(handle C.int64_t, scopes *C.pk_scopes, what C.int, number C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("change queue", words, &rc)
 	if what == C.PK_CLEAR && wait == nil && alone(handle, scopes) {
 		return C.PK_AGAIN
@@ -164,7 +199,11 @@ func pkQueueChange(handle C.int64_t, scopes *C.pk_scopes, what C.int, limit C.ui
 		case C.PK_CLEAR:
 			return coll.QueueClear(tx, o)
 		case C.PK_LIMIT:
-			return coll.QueueLimit(tx, o, uint64(limit))
+			return coll.QueueLimit(tx, o, uint64(number))
+		case C.PK_ATTEMPTS:
+			return coll.QueueAttempts(tx, o, uint64(number))
+		case C.PK_BLOCKING:
+			return coll.QueueBlocking(tx, o, number != 0)
 		}
 		return coll.QueueShut(tx, o, what == C.PK_SHUT_DOWN)
 	})

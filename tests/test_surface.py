@@ -27,10 +27,13 @@ TASKS = {
 #: Every other name that is exported. One line each: later parts add theirs.
 EXPORTED = {
     "Array",
+    "DeadLetter",
     "Dict",
     "Directory",
     "File",
     "FileIO",
+    "LeaseLostError",
+    "Leased",
     "LifoQueue",
     "Namespace",
     "Object",

@@ -73,7 +73,7 @@ func NewArrayTail(o *object.Object, tx *object.Tx, position uint64) (c *Cursor, 
 // errs.Timeout when the wait runs out. A negative timeout is no bound.
 func ArrayWait(o *object.Object, wait store.Wait, position uint64) error {
 	over := errs.New(errs.Timeout, "wait for items", o.Name, "none was appended in time")
-	return whenever(o, wait, over, func(state *object.State) bool { return state.Next != position }, nil)
+	return whenever(o, wait, over, false, func(state *object.State) bool { return state.Next != position }, nil)
 }
 
 // ArraySliceLength is how many items a slice of the array names.

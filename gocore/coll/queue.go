@@ -2,9 +2,7 @@ package coll
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
-	"time"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/keys"
@@ -63,18 +61,14 @@ func QueuePut(tx *object.Tx, o *object.Object, rank []byte, value ...[]byte) err
 // has the capacity; store.ErrNotFound
 // when the queue is empty, ErrQueueShut when it is shut down too. The item
 // counts as pending until QueueDone. A damaged item is errs.Corrupt, and stays.
+// Items of leases that have ended come back first (Reclaim), also where it
+// then finds none to take: see Answered.
 func QueueTake(tx *object.Tx, o *object.Object, dst []byte) (value []byte, err error) {
-	state, err := tx.State(o)
+	state, err := takeable(tx, o)
 	if err != nil {
 		return nil, err
 	}
-	if state.Length == 0 {
-		if state.Flags&object.FlagShut != 0 {
-			return nil, ErrQueueShut
-		}
-		return nil, store.ErrNotFound
-	}
-	dbkey, value, err := nextItem(tx, o, state, dst)
+	dbkey, _, value, err := nextItem(tx, o, state, dst)
 	if err != nil {
 		return nil, err
 	}
@@ -85,28 +79,74 @@ func QueueTake(tx *object.Tx, o *object.Object, dst []byte) (value []byte, err e
 	return value, nil
 }
 
-// nextItem reads the item that is the next to be taken, a copy of it. dbkey may
-// be the transaction's scratch memory.
-func nextItem(tx *object.Tx, o *object.Object, state *object.State, dst []byte) (dbkey, value []byte, err error) {
-	if state.Flags&(object.FlagLifo|object.FlagRanked) == 0 {
+// takeable is the state of a queue from which an item can be taken.
+func takeable(tx *object.Tx, o *object.Object) (*object.State, error) {
+	state, err := tx.State(o)
+	if err != nil {
+		return nil, err
+	}
+	if state.Leased > 0 {
+		if err := Reclaim(tx, o); err != nil {
+			return nil, err
+		}
+	}
+	if state.Length == 0 {
+		if state.Flags&object.FlagShut != 0 {
+			return nil, ErrQueueShut
+		}
+		return nil, store.ErrNotFound
+	}
+	return state, nil
+}
+
+// Answered reports whether err is no failure but an answer of a queue, with
+// which a transaction can be committed.
+func Answered(err error) bool {
+	return err == store.ErrNotFound || err == ErrQueueFull || err == ErrQueueShut || err == ErrNothingPending
+}
+
+// Updated is object.Space.Update for an operation of a queue: what was changed
+// before it came to an answer stays.
+func Updated(o *object.Object, wait store.Wait, operate func(*object.Tx) error) error {
+	var answer error
+	err := o.Space.Update(wait, func(tx *object.Tx) error {
+		answer = nil
+		err := operate(tx)
+		if err != nil && Answered(err) && tx.Dirty(o) {
+			answer = err
+			return nil
+		}
+		return err
+	})
+	if err == nil {
+		return answer
+	}
+	return err
+}
+
+// nextItem reads the item that is the next to be taken: own is what its record
+// holds as the key, value a copy. dbkey may be the transaction's scratch memory,
+// and own its store's.
+func nextItem(tx *object.Tx, o *object.Object, state *object.State, dst []byte) (dbkey, own, value []byte, err error) {
+	if state.Flags&(object.FlagLifo|object.FlagRanked|object.FlagLeases) == 0 {
 		// Without gaps, as nearly always, no search is needed.
 		dbkey = tx.ItemKey(o, keys.TagItem, state.Next-state.Length)
 		value, err = item(tx, dbkey)
-		return dbkey, append(dst[:0], value...), err
+		return dbkey, nil, append(dst[:0], value...), err
 	}
 	r := store.Prefix(keys.AppendTag(nil, o.Prefix, queueTag(state)))
 	r.Reverse = state.Flags&object.FlagLifo != 0
 	var one [1]store.Entry
 	n, err := tx.Scan(r, one[:])
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if n == 0 {
-		return nil, nil, lost(r.Lo)
+		return nil, nil, nil, lost(r.Lo)
 	}
 	dbkey = bytes.Clone(one[0].Key)
-	_, _, value, err = keys.Open(dbkey, one[0].Value)
-	return dbkey, append(dst[:0], value...), err
+	_, own, value, err = keys.Open(dbkey, one[0].Value)
+	return dbkey, own, append(dst[:0], value...), err
 }
 
 func queueTag(state *object.State) byte {
@@ -117,13 +157,13 @@ func queueTag(state *object.State) byte {
 }
 
 // QueueDone says that an item that was taken is done with; ErrNothingPending
-// when there is none.
+// when there is none. Leased items are QueueAck's.
 func QueueDone(tx *object.Tx, o *object.Object) error {
 	state, err := tx.State(o)
 	if err != nil {
 		return err
 	}
-	if state.Pending <= state.Length {
+	if state.Pending <= state.Length+state.Leased {
 		return ErrNothingPending
 	}
 	tx.Moved(o, 0, state.Next, -1)
@@ -149,6 +189,19 @@ func QueueClear(tx *object.Tx, o *object.Object) error {
 	return nil
 }
 
+// QueueBlocking says whether the queue waits where its caller does not say.
+func QueueBlocking(tx *object.Tx, o *object.Object, blocking bool) error {
+	if _, err := tx.State(o); err != nil {
+		return err
+	}
+	if blocking {
+		tx.SetFlags(o, 0, object.FlagQuick)
+	} else {
+		tx.SetFlags(o, object.FlagQuick, 0)
+	}
+	return nil
+}
+
 // QueueShut has the queue take no more items, or take items again.
 func QueueShut(tx *object.Tx, o *object.Object, shut bool) error {
 	if _, err := tx.State(o); err != nil {
@@ -160,82 +213,4 @@ func QueueShut(tx *object.Tx, o *object.Object, shut bool) error {
 		tx.SetFlags(o, 0, object.FlagShut)
 	}
 	return nil
-}
-
-// QueuePutWait is QueuePut in a transaction of its own, when there is room.
-// A wait that runs out is ErrQueueFull. Here and below a negative timeout is
-// no bound.
-func QueuePutWait(o *object.Object, wait store.Wait, rank []byte, value ...[]byte) error {
-	return whenever(o, wait, ErrQueueFull, func(state *object.State) bool {
-		return state.Limit == 0 || state.Length < state.Limit || state.Flags&object.FlagShut != 0
-	}, func(tx *object.Tx) error { return QueuePut(tx, o, rank, value...) })
-}
-
-// QueueTakeWait is QueueTake in a transaction of its own, when there is an
-// item. A wait that runs out is store.ErrNotFound.
-func QueueTakeWait(o *object.Object, wait store.Wait, dst []byte) (value []byte, err error) {
-	err = whenever(o, wait, store.ErrNotFound, func(state *object.State) bool {
-		return state.Length > 0 || state.Flags&object.FlagShut != 0
-	}, func(tx *object.Tx) (err error) {
-		value, err = QueueTake(tx, o, dst)
-		return err
-	})
-	return value, err
-}
-
-// QueueJoin waits until no item is pending; errs.Timeout when the wait runs out.
-func QueueJoin(o *object.Object, wait store.Wait) error {
-	over := errs.New(errs.Timeout, "join", o.Name, "items are still pending")
-	return whenever(o, wait, over, func(state *object.State) bool { return state.Pending == 0 }, nil)
-}
-
-// whenever waits until the state is as ready wants it and then tries; again
-// if another one was faster. over is the answer to a try that came too late,
-// and to a wait that ran out.
-//
-// Each look is behind one at the channel's count, so that no change is slept
-// through. All who wait on the channel are woken by a change: others than the
-// queue's takers wait there too, also for other objects, so that to wake one
-// could be to wake the wrong one.
-func whenever(o *object.Object, wait store.Wait, over error, ready func(*object.State) bool, try func(*object.Tx) error) error {
-	space, channel := o.Space.Store(), o.Channel()
-	var deadline time.Time
-	if wait.Timeout >= 0 {
-		deadline = time.Now().Add(wait.Timeout)
-	}
-	left := func() time.Duration {
-		if wait.Timeout < 0 {
-			return wait.Timeout
-		}
-		return max(0, time.Until(deadline))
-	}
-	for {
-		seen := space.Version(channel)
-		state, err := o.PeekState()
-		if err != nil {
-			return err
-		}
-		if ready(&state) {
-			if try == nil {
-				return nil
-			}
-			err := o.Space.Update(store.Wait{Timeout: left(), Interrupted: wait.Interrupted}, try)
-			switch {
-			case err == over: // another one was faster
-			case wait.Timeout >= 0 && (errs.Has(err, errs.LockTimeout) || errs.Has(err, errs.WouldBlock)):
-				return over
-			default:
-				return err
-			}
-		}
-		_, err = space.WaitChange(context.Background(), channel, seen, store.Wait{Timeout: left(), Interrupted: wait.Interrupted})
-		switch {
-		case err == nil:
-		case errs.Has(err, errs.WouldBlock), errs.Has(err, errs.Timeout) && wait.Timeout >= 0:
-			return over
-		case errs.Has(err, errs.Timeout): // the store's own bound; we have none
-		default:
-			return err
-		}
-	}
 }

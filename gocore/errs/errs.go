@@ -59,6 +59,9 @@ const (
 	// Ours.
 	Internal // a bug in parkit: a recovered panic, an impossible state
 
+	// Later ones.
+	LeaseLost // an item that was taken by a lease is no longer held by it
+
 	// codeCount is not a code: new ones go before it, and into names.
 	codeCount
 )
@@ -103,6 +106,8 @@ var names = [codeCount]string{
 	PoolFailed:        "pool failed to start",
 
 	Internal: "internal error",
+
+	LeaseLost: "lease no longer held",
 }
 
 // String is the code's name in words, for people: programs compare numbers.

@@ -34,6 +34,8 @@ const (
 	TagDict   byte = 0x02 // encoded key     -> entry record
 	TagItem   byte = 0x03 // position, 8 BE  -> entry record
 	TagRank   byte = 0x04 // encoded tuple, position -> entry record
+	TagLease  byte = 0x05 // owner, 8 BE, lease, 8 BE -> a Held in an entry record; 8 zeros, deadline, lease -> owner, 8 BE, likewise
+	TagDead   byte = 0x06 // number, 8 BE    -> a Held in an entry record
 	TagChunk  byte = 0x07 // index, 8 BE     -> entry record, a part of a file
 	TagExpiry byte = 0x08 // due time, 8 BE, stored key -> payload: stored key (dict: what ends when)
 	TagUse    byte = 0x09 // see UseTicket and UseOrder (dict: order of use)
@@ -205,6 +207,10 @@ func Describe(dbkey []byte) string {
 			if len(rest) == PositionSize {
 				return fmt.Sprintf("chunk %d of file %d", Position(rest), id)
 			}
+		case TagLease:
+			return fmt.Sprintf("leased item %x of object %d", clip(rest), id)
+		case TagDead:
+			return fmt.Sprintf("dead letter %x of object %d", clip(rest), id)
 		}
 		return fmt.Sprintf("record %02x %x of object %d", tag, clip(rest), id)
 	}

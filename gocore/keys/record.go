@@ -14,7 +14,8 @@ import (
 //	entry       crc | flags u8 | [FlagOwnKey: uvarint n | n bytes]
 //	            [FlagExpiry: due u64 LE] [FlagEvictable: ticket u64 LE] | value
 //	state       crc | flags u32 LE | version u64 LE | length u64 LE
-//	            [StateSequence: next u64 LE | limit u64 LE | pending u64 LE]
+//	            [StateSequence: next u64 LE | limit u64 LE | pending u64 LE
+//	            [StateLeases: leased | dead | attempts, u64 LE each]]
 //	            [StateCache: next | limit | due | bytes | most bytes | eviction, u64 LE each]
 //	descriptor  crc | payload
 
@@ -43,10 +44,12 @@ const (
 	StateSize = 24
 	// SequenceStateSize is the size of one with StateSequence.
 	SequenceStateSize = 48
+	// LeasesStateSize is the size of one with StateLeases.
+	LeasesStateSize = 72
 	// CacheStateSize is the size of one with StateCache.
 	CacheStateSize = 72
 	// MaxStateSize is that of the largest.
-	MaxStateSize = CacheStateSize
+	MaxStateSize = 72
 	// stampSize is the size of a due time or a ticket in an entry record.
 	stampSize = 8
 	// chunk is how much is copied before it is summed: it is still in the
@@ -184,13 +187,18 @@ func FlagsOf(record []byte) byte {
 // StateSequence is the flag of a state with positions: the object is a sequence.
 const StateSequence uint32 = 1 << 10
 
+// StateLeases is the flag, beside StateSequence, of a queue of which items were
+// leased.
+const StateLeases uint32 = 1 << 14
+
 // StateCache is the flag of the state of a dict whose entries may have an end,
 // or whose size has a limit.
 const StateCache uint32 = 1 << 15
 
 // State is an object's state record. Next and Limit are stored with
-// StateSequence and StateCache, Pending with the first and what follows it with
-// the second only. An object has one of them at most.
+// StateSequence and StateCache, Pending with the first, and of the groups behind
+// it one with StateLeases and one with StateCache. An object has the first or the
+// last of these flags at most.
 type State struct {
 	Flags   uint32
 	Version uint64
@@ -198,6 +206,10 @@ type State struct {
 	Next    uint64
 	Limit   uint64
 	Pending uint64
+
+	Leased   uint64
+	Dead     uint64
+	Attempts uint64
 
 	Due       int64
 	Bytes     uint64
@@ -217,10 +229,15 @@ func PutState(dst, dbkey []byte, s State) int {
 		binary.LittleEndian.PutUint64(dst[24:], s.Next)
 		binary.LittleEndian.PutUint64(dst[32:], s.Limit)
 	}
-	switch n {
-	case SequenceStateSize:
+	switch {
+	case s.Flags&StateSequence != 0:
 		binary.LittleEndian.PutUint64(dst[40:], s.Pending)
-	case CacheStateSize:
+		if s.Flags&StateLeases != 0 {
+			binary.LittleEndian.PutUint64(dst[48:], s.Leased)
+			binary.LittleEndian.PutUint64(dst[56:], s.Dead)
+			binary.LittleEndian.PutUint64(dst[64:], s.Attempts)
+		}
+	case s.Flags&StateCache != 0:
 		binary.LittleEndian.PutUint64(dst[40:], uint64(s.Due))
 		binary.LittleEndian.PutUint64(dst[48:], s.Bytes)
 		binary.LittleEndian.PutUint64(dst[56:], s.MostBytes)
@@ -247,10 +264,15 @@ func ParseState(dbkey, record []byte) (State, error) {
 		s.Next = binary.LittleEndian.Uint64(record[24:])
 		s.Limit = binary.LittleEndian.Uint64(record[32:])
 	}
-	switch len(record) {
-	case SequenceStateSize:
+	switch {
+	case s.Flags&StateSequence != 0:
 		s.Pending = binary.LittleEndian.Uint64(record[40:])
-	case CacheStateSize:
+		if s.Flags&StateLeases != 0 {
+			s.Leased = binary.LittleEndian.Uint64(record[48:])
+			s.Dead = binary.LittleEndian.Uint64(record[56:])
+			s.Attempts = binary.LittleEndian.Uint64(record[64:])
+		}
+	case s.Flags&StateCache != 0:
 		s.Due = int64(binary.LittleEndian.Uint64(record[40:]))
 		s.Bytes = binary.LittleEndian.Uint64(record[48:])
 		s.MostBytes = binary.LittleEndian.Uint64(record[56:])
@@ -261,6 +283,8 @@ func ParseState(dbkey, record []byte) (State, error) {
 
 func stateSize(flags uint32) int {
 	switch {
+	case flags&(StateSequence|StateLeases) == StateSequence|StateLeases:
+		return LeasesStateSize
 	case flags&StateSequence != 0:
 		return SequenceStateSize
 	case flags&StateCache != 0:
@@ -294,7 +318,7 @@ func Verify(dbkey, record []byte) error {
 		case TagState:
 			_, err := ParseState(dbkey, record)
 			return err
-		case TagAttr, TagDict, TagItem, TagRank, TagChunk:
+		case TagAttr, TagDict, TagItem, TagRank, TagLease, TagDead, TagChunk:
 			_, _, _, err := Open(dbkey, record)
 			return err
 		}

@@ -27,6 +27,16 @@ type State struct {
 	// are done with.
 	Pending uint64
 
+	// The next three are of queues of which items were leased (FlagLeases).
+
+	// Leased counts the items in somebody's hands, or put back for later.
+	// Length does not count them.
+	Leased uint64
+	// Dead counts the dead letters.
+	Dead uint64
+	// Attempts is how often an item may be leased; 0 is no bound.
+	Attempts uint64
+
 	// The rest is of dicts with FlagCache, of which Next is the next ticket
 	// and Limit what Length may be at most, 0 for no bound.
 
@@ -55,25 +65,36 @@ const (
 	FlagRanked uint32 = 1 << 12
 	// FlagShut: the queue takes no more items.
 	FlagShut uint32 = 1 << 13
+	// FlagLeases: items of the queue were leased. Those that come back lie
+	// where they were, so that positions have gaps.
+	FlagLeases uint32 = keys.StateLeases
+	// FlagQuick: the queue does not wait where its caller does not say.
+	FlagQuick uint32 = 1 << 16
 
 	// FlagCache: entries of the dict may have an end, or its size a limit.
 	FlagCache uint32 = keys.StateCache
 
 	// FlagsGiven are those that are given when an object is created.
-	FlagsGiven = FlagLifo | FlagRanked
+	FlagsGiven = FlagLifo | FlagRanked | FlagQuick
 )
 
 // Kind is the kind that the object was created with.
 func (s *State) Kind() Kind { return Kind(s.Flags) }
 
 func (s *State) record() keys.State {
-	return keys.State{Flags: s.Flags, Version: s.Version, Length: s.Length, Next: s.Next, Limit: s.Limit, Pending: s.Pending,
-		Due: s.Due, Bytes: s.Bytes, MostBytes: s.MostBytes, Eviction: s.Eviction}
+	return keys.State{
+		Flags: s.Flags, Version: s.Version, Length: s.Length, Next: s.Next, Limit: s.Limit, Pending: s.Pending,
+		Leased: s.Leased, Dead: s.Dead, Attempts: s.Attempts,
+		Due: s.Due, Bytes: s.Bytes, MostBytes: s.MostBytes, Eviction: s.Eviction,
+	}
 }
 
 func stateOf(raw keys.State) State {
-	return State{Flags: raw.Flags, Version: raw.Version, Length: raw.Length, Next: raw.Next, Limit: raw.Limit, Pending: raw.Pending,
-		Due: raw.Due, Bytes: raw.Bytes, MostBytes: raw.MostBytes, Eviction: raw.Eviction}
+	return State{
+		Flags: raw.Flags, Version: raw.Version, Length: raw.Length, Next: raw.Next, Limit: raw.Limit, Pending: raw.Pending,
+		Leased: raw.Leased, Dead: raw.Dead, Attempts: raw.Attempts,
+		Due: raw.Due, Bytes: raw.Bytes, MostBytes: raw.MostBytes, Eviction: raw.Eviction,
+	}
 }
 
 // Moved is Changed for a sequence: next is the position that the next item
@@ -119,6 +140,25 @@ func (tx *Tx) SetCache(o *Object, limit, bytes, eviction uint64) error {
 	s.state.Flags |= FlagCache
 	s.state.Limit, s.state.MostBytes, s.state.Eviction = limit, bytes, eviction
 	return nil
+}
+
+// Alter changes the state of an object at will, but for its version.
+func (tx *Tx) Alter(o *Object, change func(*State)) {
+	s, err := tx.slot(o)
+	if err != nil {
+		tx.Fail(err)
+		return
+	}
+	tx.remember(s)
+	s.changed = true
+	change(&s.state)
+}
+
+// Dirty reports whether the transaction has changes of the object's state that
+// it has yet to write.
+func (tx *Tx) Dirty(o *Object) bool {
+	s := tx.find(o.ID)
+	return s != nil && s.changed
 }
 
 // SetLimit sets the bound on a sequence's length.

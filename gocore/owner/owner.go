@@ -16,8 +16,12 @@ import (
 	"parkit/gocore/store"
 )
 
-// Token stands for a process in one namespace; it is not 0.
+// Token stands for a process in one namespace; it is neither 0 nor Nobody.
 type Token uint64
+
+// Nobody is the highest token, which no process has: of what is set aside in
+// nobody's hands.
+const Nobody = ^Token(0)
 
 // prefix begins the names of the leases that prove life.
 const prefix = "own-"
@@ -63,7 +67,7 @@ func Take(space store.Space) (Token, store.Lease, error) {
 			return 0, nil, errs.Wrap(errs.IO, "take owner", "", err)
 		}
 		token := Token(binary.BigEndian.Uint64(random[:]))
-		if token == 0 {
+		if token == 0 || token == Nobody {
 			continue
 		}
 		lease, err := space.Lease(token.lease())
@@ -91,8 +95,14 @@ func sweep(space store.Space) error {
 // Alive reports whether the process of a token lives and has the space open.
 // What a dead one left is cleared away.
 func Alive(space store.Space, token Token) (bool, error) {
-	if token == 0 {
+	if token == 0 || token == Nobody {
 		return false, nil
+	}
+	mine.Lock()
+	own, ok := mine.tokens[space]
+	mine.Unlock()
+	if ok && own == token {
+		return true, nil
 	}
 	return space.Leased(token.lease())
 }

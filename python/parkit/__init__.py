@@ -16,6 +16,7 @@ from .environment import (
     setenv,
 )
 from .errors import (
+    LeaseLostError,
     ObjectExistsError,
     ObjectNotFoundError,
     SiteNotFoundError,
@@ -24,6 +25,7 @@ from .errors import (
     TransactionError,
 )
 from .file import File, FileIO
+from .lease import DeadLetter, Leased
 from .namespace import Directory, Namespace, directories
 from .object import Object
 from .pidtable import pidtable
@@ -42,10 +44,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Array",
     "Asyncable",
+    "DeadLetter",
     "Dict",
     "Directory",
     "File",
     "FileIO",
+    "LeaseLostError",
+    "Leased",
     "LifoQueue",
     "Namespace",
     "Object",

@@ -308,6 +308,12 @@ def queue_clear(obj: Object, /) -> None:
 def queue_limit(obj: Object, limit: int, /) -> None:
     """Change the bound on the length, 0 for none."""
 
+def queue_attempts(obj: Object, attempts: int, /) -> None:
+    """Set how often an item may be leased, 0 for no bound."""
+
+def queue_blocking(obj: Object, blocking: bool, /) -> None:
+    """Say whether the queue waits where its caller does not say."""
+
 def queue_shut(obj: Object, shut: bool, /) -> None:
     """Shut the queue down, or open it again."""
 
@@ -351,6 +357,37 @@ def file_view(file: Object, /) -> View | None:
 
 def attr_view(obj: Object, name: str, /) -> View | None:
     """A view of the bytes of an attribute; None where the scope is no snapshot, or there are no bytes of that name."""
+# ---- Leases; a lease is (owner, number, attempts, deadline in ns since 1970 or 0) ----
+
+def queue_lease(
+    obj: Object, block: bool | None, timeout: float | None, hold: float | None, /
+) -> tuple[Any, tuple[int, int, int, int]]:
+    """Remove the next item as queue_get does, by a lease.
+
+    :param hold: for how many seconds; None is for as long as the process lives
+    """
+
+def queue_settle(
+    obj: Object, what: int, lease: tuple[int, int, int, int], seconds: float | None, why: str, /
+) -> tuple[int, int, int, int]:
+    """Say what becomes of a leased item: done with (0), put back (1) or as if it had not been taken (2), given up (3),
+    held on to (4).
+
+    :param seconds: of 1, until it can be taken again; of 4, how long it is held
+    :raises LeaseLostError: the lease does not hold the item
+    """
+
+def queue_length(obj: Object, /) -> int:
+    """The number of items to take, after those of leases that have ended came back."""
+
+def queue_state(obj: Object, /) -> tuple[int, int, int, int, int, int, int]:
+    """Likewise: length, bound, items not done with, leased ones, dead letters, attempts, flags."""
+
+def queue_dead(obj: Object, after: int, /) -> list[tuple[int, int, int, str, Any]]:
+    """The next dead letters behind a number: number, attempts, when in ns since 1970, why, item."""
+
+def queue_revive(obj: Object, what: int, number: int, /) -> int:
+    """Put a dead letter back (0) or remove it (1), all for the number 0; how many that were."""
 
 # ---- Scopes ----
 

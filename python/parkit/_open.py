@@ -134,6 +134,8 @@ def open_object(
     extra: str = "",
     limit: int = 0,
     cache: tuple[int, int, int] | None = None,
+    flags: int = 0,
+    attempts: int | None = None,
     on_opened: Callable[[Opened], object] | None = None,
 ) -> Opened:
     """Bind or create an object for an instance of ``cls``.
@@ -162,7 +164,8 @@ def open_object(
         extra=extra,
         limit=limit,
         cache=cache,
-        flags=cls._parkit_flags,
+        flags=cls._parkit_flags | flags,
+        attempts=attempts,
     )
     with writing(open_space(site_uuid, namespace)[0]) as scope:
         opened = _opened(cls, site_uuid, namespace, scope.space, request)

@@ -23,10 +23,15 @@ class CodedQueue(Queue[T], CodedValues):
             block = timeout is not None
         _native.lane.queue_put(self, self._stored_value(item), None, block, timeout)
 
-    def get(self, block: bool | None = None, timeout: float | None = None) -> T:
+    def get(self, block: bool | None = None, timeout: float | None = None, lease: float | None = None) -> Any:
+        if lease is not None and lease is not False:
+            return self._parkit_lease(block, timeout, None if lease is True else lease)
         if block is None and not self.default_block:
             block = timeout is not None
-        return self._value_of(_native.lane.queue_get(self, block, timeout))  # type: ignore[no-any-return]
+        return self._value_of(_native.lane.queue_get(self, block, timeout))
+
+    def _parkit_item(self, stored: Any) -> Any:
+        return self._value_of(stored)
 
 
 def install(cls: type[Any]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "InvalidPathError",
+    "LeaseLostError",
     "LockTimeout",
     "NamespaceNotFoundError",
     "NewerFormatError",
@@ -143,6 +144,13 @@ class ClaimLostError(TransactionError):
     """The claim or lease that a write relied on is no longer held."""
 
 
+class LeaseLostError(ClaimLostError):
+    """An item taken by a lease is no longer held: its time was over, it was settled, or its process has ended.
+
+    Another process may have the item by now; what was done with it here counts for nothing.
+    """
+
+
 class ReadOnlyError(TransactionError):
     """A write where only reading is allowed."""
 
@@ -254,6 +262,7 @@ CODES: dict[int, type[ParkitError]] = {
     29: IllegalTransitionError,
     30: PoolError,
     31: InternalError,
+    32: LeaseLostError,
 }
 
 # The system's number for what the core knows by a code of its own.

@@ -93,6 +93,8 @@ class Object:
         extra: str = "",
         limit: int = 0,
         cache: tuple[int, int, int] | None = None,
+        flags: int = 0,
+        attempts: int | None = None,
     ) -> _open.Opened:
         """Create or bind, for __init__ of this class and of those that have options of their own."""
         namespace, name = _open.parse_path(path)
@@ -117,6 +119,8 @@ class Object:
             extra=extra,
             limit=limit,
             cache=cache,
+            flags=flags,
+            attempts=attempts,
             on_opened=None if on_init is None else take_and_call,
         )
         take(opened)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from . import _native
 from ._value_hooks import CodedValues, ValueHooks
 from .array import as_limit
+from .lease import DeadLetter, Leased, dead_letters
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "ShutDown"]
 
 T = TypeVar("T")
 
 # Bits of the state's flags, those of gocore/object.
-_LIFO, _RANKED, _SHUT = 1 << 11, 1 << 12, 1 << 13
+_LIFO, _RANKED, _SHUT, _QUICK = 1 << 11, 1 << 12, 1 << 13, 1 << 16
+
+# What queue_revive does: the enum of parkit_go/lane.h.
+_RETRY, _FORGET = range(2)
 
 _SWITCH = "PARKIT_QUEUE_BLOCK"
 
@@ -36,18 +40,24 @@ class Queue(ValueHooks, Generic[T]):
 
     :param maxsize: how many items it holds at most, 0 for no bound. Given when the queue is created,
         and not looked at when one is bound.
+    :param blocking: False to have it never wait where neither ``block`` nor ``timeout`` is given, in any process
+        (:attr:`blocking`). Given when the queue is created
+    :param max_attempts: how often an item is leased before it is given up (:attr:`max_attempts`), 10 if it is not
+        given, 0 for no bound. Given when the queue is created
 
     It has the whole of ``queue.Queue``, whose exceptions it raises; waiting costs no time and polls nothing. What
     cannot be done at once waits, as there, unless ``block=False`` is given, or ``block`` is not given and
 
     - the thread is inside a :func:`transaction` of the namespace, where nobody else can put or take;
+    - or :attr:`blocking` is False, for this queue in every process;
     - or :attr:`default_block` is False, for this class or, by ``PARKIT_QUEUE_BLOCK=0``, for the process.
 
     In these cases it raises ``queue.Full`` or ``queue.Empty`` at once. An explicit ``block=True`` inside a transaction
     raises TransactionError where it would have to wait.
 
     An item is taken when ``get`` has returned, or by the commit of the transaction that it is in: taking an item
-    and storing what came of it can be one transaction. An exception in it puts the item back in its place.
+    and storing what came of it can be one transaction. An exception in it puts the item back in its place. Where the
+    work takes longer than a transaction should, take the item by a :meth:`lease`.
 
     For the other arguments and the errors see :class:`Object`.
 
@@ -75,6 +85,8 @@ class Queue(ValueHooks, Generic[T]):
         /,
         *,
         maxsize: int | None = 0,
+        blocking: bool | None = None,
+        max_attempts: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         site_uuid: str | None = None,
         create: bool = False,
@@ -82,7 +94,9 @@ class Queue(ValueHooks, Generic[T]):
         on_init: Callable[[bool], object] | None = None,
     ) -> None:
         limit = as_limit(maxsize)
-        self._parkit_open(path, metadata, site_uuid, create, bind, on_init, limit=limit)
+        flags = _QUICK if blocking is not None and not blocking else 0
+        attempts = None if max_attempts is None else as_limit(max_attempts)
+        self._parkit_open(path, metadata, site_uuid, create, bind, on_init, limit=limit, flags=flags, attempts=attempts)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -100,6 +114,36 @@ class Queue(ValueHooks, Generic[T]):
     def maxsize(self, value: int) -> None:
         _native.lane.queue_limit(self, as_limit(value))
 
+    @property
+    def blocking(self) -> bool:
+        """Whether ``put`` and ``get`` wait, outside of transactions, where neither ``block`` nor ``timeout`` is given.
+
+        It is stored with the queue, so every process goes by it. False is for scripts that try until ``queue.Full``
+        or ``queue.Empty`` comes, as those for the original do.
+
+        >>> import queue
+        >>> letters = Queue('house/letters', create=True, blocking=False)
+        >>> try:
+        ...     letters.get()
+        ... except queue.Empty:
+        ...     print('none')
+        none
+        """
+        return self.default_block and not _native.lane.sequence(self)[4] & _QUICK
+
+    @blocking.setter
+    def blocking(self, value: bool) -> None:
+        _native.lane.queue_blocking(self, value)
+
+    @property
+    def max_attempts(self) -> int:
+        """How often an item is leased before it goes to the dead letters; 0 for no bound. Every process goes by it."""
+        return _native.lane.queue_state(self)[5]
+
+    @max_attempts.setter
+    def max_attempts(self, value: int | None) -> None:
+        _native.lane.queue_attempts(self, as_limit(value))
+
     # ---- Putting and taking ----
 
     def put(self, item: T, block: bool | None = None, timeout: float | None = None) -> None:
@@ -115,18 +159,78 @@ class Queue(ValueHooks, Generic[T]):
             block = timeout is not None
         _native.lane.queue_put(self, item, None, block, timeout)
 
-    def get(self, block: bool | None = None, timeout: float | None = None) -> T:
+    @overload
+    def get(
+        self, block: bool | None = None, timeout: float | None = None, lease: Literal[False] | None = None
+    ) -> T: ...
+
+    @overload
+    def get(self, block: bool | None = None, timeout: float | None = None, *, lease: float) -> Leased[T]: ...
+
+    def get(self, block: bool | None = None, timeout: float | None = None, lease: float | None = None) -> T | Leased[T]:
         """Remove and return the next item.
 
         :param block: whether to wait for one; for None see the class
         :param timeout: for how many seconds, the wait for the turn to write among them; None is for ever
+        :param lease: take it by a lease, and return a :class:`Leased`: for so many seconds, or, if True, for as long
+            as this process lives
         :raises queue.Empty: there is none, or was none in time
         :raises ShutDown: the queue is empty and was shut down
         :raises TransactionError: it would have to wait inside a transaction
         """
+        if lease is not None and lease is not False:
+            return self._parkit_lease(block, timeout, None if lease is True else lease)
         if block is None and not self.default_block:
             block = timeout is not None
         return _native.lane.queue_get(self, block, timeout)  # type: ignore[no-any-return]
+
+    def lease(self, timeout: float | None = None, block: bool | None = None, wait: float | None = None) -> Leased[T]:
+        """Take the next item by a lease: nobody else gets it until it is settled, or this process ends.
+
+        ``with queue.lease() as item:`` acknowledges the item at the end of the block. An exception puts it back in
+        its place, before all that came after it, and goes on. If the process ends or is killed, the item is back at
+        once, and whoever waits for one is woken. After :attr:`max_attempts` leases it goes to the
+        :meth:`dead_letters` instead.
+
+        Until then the item is in no ``qsize()``, but among :attr:`leased_count` and :attr:`unfinished_tasks`; to
+        acknowledge it is to say ``task_done()``, too.
+
+        :param timeout: for how many seconds it may be held; None is for as long as the process lives. When the time
+            is over, by the wall clock, the item is back, and acknowledging it is refused
+        :param block: whether to wait for an item, as of :meth:`get`
+        :param wait: for how many seconds; None is for ever
+        :raises queue.Empty: there is none, or was none in time
+        :raises ShutDown: the queue is empty and was shut down
+        :raises LeaseLostError: at the end of the block: the time was over. Others may have the item
+        :raises TransactionError: it would have to wait inside a transaction
+
+        >>> jobs = Queue('house/windows', create=True)
+        >>> jobs.put('clean')
+        >>> try:
+        ...     with jobs.lease() as job:
+        ...         raise ConnectionError('it rains')
+        ... except ConnectionError:
+        ...     print(jobs.qsize())
+        1
+        >>> with jobs.lease(timeout=60) as job:
+        ...     print(job)
+        clean
+        >>> jobs.qsize(), jobs.leased_count
+        (0, 0)
+        """
+        return self._parkit_lease(block, wait, timeout)
+
+    def _parkit_lease(self, block: bool | None, timeout: float | None, hold: float | None) -> Leased[T]:
+        if hold is not None and not hold > 0:
+            raise ValueError("a lease is for a number of seconds above zero, or for None: as long as the process lives")
+        if block is None and not self.default_block:
+            block = timeout is not None
+        stored, lease = _native.lane.queue_lease(self, block, timeout, hold)
+        return Leased(self, self._parkit_item(stored), lease)
+
+    def _parkit_item(self, stored: Any) -> Any:
+        """An item from what is stored of it."""
+        return stored
 
     def put_nowait(self, item: T) -> None:
         """``put(item, block=False)``"""
@@ -139,8 +243,8 @@ class Queue(ValueHooks, Generic[T]):
     # ---- What there is ----
 
     def qsize(self) -> int:
-        """How many items there are to take."""
-        return _native.lane.length(self)
+        """How many items there are to take. Leased ones are not among them."""
+        return _native.lane.queue_length(self)
 
     __len__ = qsize
 
@@ -154,11 +258,11 @@ class Queue(ValueHooks, Generic[T]):
 
     def full(self) -> bool:
         """Whether there is no room, at this moment."""
-        length, _, limit, _, _ = _native.lane.sequence(self)
-        return bool(0 < limit <= length)
+        length, limit, *_ = _native.lane.queue_state(self)
+        return 0 < limit <= length
 
     def clear(self) -> None:
-        """Remove all items. They count as done with."""
+        """Remove all items that there are to take. They count as done with. What is leased stays so."""
         _native.lane.queue_clear(self)
 
     # ---- Being done ----
@@ -166,7 +270,7 @@ class Queue(ValueHooks, Generic[T]):
     @property
     def unfinished_tasks(self) -> int:
         """How many items were put and not yet said to be done with, by whichever process."""
-        return _native.lane.sequence(self)[3]
+        return _native.lane.queue_state(self)[2]
 
     def task_done(self) -> None:
         """Say that an item that was taken is done with; when it was the last, :meth:`join` returns.
@@ -227,6 +331,69 @@ class Queue(ValueHooks, Generic[T]):
     def reopen(self) -> None:
         """Have a queue that was shut down take items again."""
         _native.lane.queue_shut(self, False)
+
+    # ---- Leases and dead letters ----
+
+    @property
+    def leased_count(self) -> int:
+        """How many items are leased, or were put back for later."""
+        return _native.lane.queue_state(self)[3]
+
+    @property
+    def dead_count(self) -> int:
+        """How many dead letters there are."""
+        return _native.lane.queue_state(self)[4]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The items that were given up, in the order in which that happened.
+
+        They are items that were leased :attr:`max_attempts` times, and each time put back by an error or by the end of
+        their process; and those that were rejected. They count as done with.
+
+        >>> jobs = Queue('house/drains', create=True, max_attempts=1)
+        >>> jobs.put('clear')
+        >>> try:
+        ...     with jobs.lease() as job:
+        ...         raise ConnectionError('no water')
+        ... except ConnectionError:
+        ...     pass
+        >>> [(letter.item, letter.attempts, letter.why) for letter in jobs.dead_letters()]
+        [('clear', 1, 'ConnectionError: no water')]
+        >>> jobs.retry_dead()
+        1
+        >>> jobs.get()
+        'clear'
+        """
+        self.qsize()  # what nobody has taken note of yet is among them
+        return dead_letters(self, self._parkit_item)
+
+    def retry_dead(self, *letters: DeadLetter) -> int:
+        """Put dead letters back into the queue, as if they were put now, with no attempts made.
+
+        The bound on the queue's length is not looked at.
+
+        :param letters: which; all if none is given. Those that are no longer dead letters are left out
+        :return: how many were put back
+        :raises ShutDown: the queue was shut down
+        """
+        return self._revive(_RETRY, letters)
+
+    def clear_dead(self, *letters: DeadLetter) -> int:
+        """Remove dead letters for good.
+
+        :param letters: which; all if none is given
+        :return: how many were removed
+        """
+        return self._revive(_FORGET, letters)
+
+    def _revive(self, what: int, letters: tuple[DeadLetter, ...]) -> int:
+        if not letters:
+            self.qsize()
+            return _native.lane.queue_revive(self, what, 0)
+        from .transaction import transaction
+
+        with transaction(self):
+            return sum(_native.lane.queue_revive(self, what, letter.number) for letter in letters)
 
 
 class LifoQueue(Queue[T]):

@@ -1,0 +1,189 @@
+"""What is leased from a queue, and what a queue has given up."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from . import _native
+from .errors import LeaseLostError
+
+if TYPE_CHECKING:
+    from .queue import Queue
+
+__all__ = ["DeadLetter", "Leased"]
+
+T = TypeVar("T")
+
+# What queue_settle does: the enum of parkit_go/lane.h.
+_ACK, _NACK, _UNLEASE, _BURY, _EXTEND = range(5)
+
+# How much of an exception's text a dead letter keeps, in characters.
+_WHY = 500
+
+
+class Leased(Generic[T]):
+    """An item that was taken from a queue by a lease: by ``queue.lease()`` or ``queue.get(lease=…)``.
+
+    It is settled once: by :meth:`ack` if it is done with, by :meth:`nack` if it is to be taken again, by
+    :meth:`reject` if it is not. As a context manager it gives the item. Leaving the block acknowledges it; an
+    exception puts it back in its place and goes on. If what leaves the block is no error of the work but its end
+    (``KeyboardInterrupt``, ``SystemExit``), the attempt does not count.
+
+    Until it is settled nobody else gets the item, unless the process ends or the time given for it is over: then the
+    item is back in its place, and whatever is tried with this lease raises LeaseLostError.
+    To settle it inside a :func:`transaction` of the namespace is part of that: the item is done with if, and only
+    if, the rest of the transaction is stored.
+
+    A forked child can settle what its parent has leased, but leaving the block there settles nothing, and the lease
+    ends with the parent.
+
+    >>> jobs = Queue('house/jobs', create=True)
+    >>> done = Dict('house/done', create=True)
+    >>> jobs.put('sweep')
+    >>> with jobs.get(lease=60) as job:
+    ...     print(job, jobs.qsize(), jobs.leased_count)
+    sweep 0 1
+    >>> jobs.put('dust')
+    >>> lease = jobs.get(lease=True)
+    >>> with transaction(jobs):
+    ...     done[lease.item] = 'yes'
+    ...     lease.ack()
+    >>> jobs.leased_count
+    0
+    """
+
+    __slots__ = ("__weakref__", "_ended", "_lease", "_pid", "_queue", "item")
+
+    #: The item.
+    item: T
+
+    def __init__(self, queue: Queue[T], item: T, lease: tuple[int, int, int, int]) -> None:
+        self._queue, self.item, self._lease = queue, item, lease
+        self._pid = os.getpid()
+        # What was asked for at last: a transaction that failed may have undone it.
+        self._ended: tuple[int, float | None, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Leased {self.item!r} of {self._queue.path!r}, attempt {self.attempts}>"
+
+    @property
+    def attempts(self) -> int:
+        """How often the item was leased, with this time: 1 is the first."""
+        return self._lease[2]
+
+    @property
+    def deadline(self) -> float | None:
+        """When the lease ends by itself, as of ``time.time()``; None if only with its process."""
+        return self._lease[3] / 1e9 or None
+
+    def ack(self) -> None:
+        """Say that the item is done with; it counts for ``join()`` as ``task_done()`` does.
+
+        :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
+        """
+        self._settle(_ACK)
+
+    def nack(self, delay: float | None = None, why: str = "it was put back") -> None:
+        """Put the item back in its place, to be taken again; if this was the last attempt, to the dead letters.
+
+        :param delay: for how many seconds it is not to be taken; None is not at all
+        :param why: what to note in a dead letter
+        :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
+        """
+        self._settle(_NACK, delay, why)
+
+    def release(self) -> None:
+        """Put the item back in its place as if it had not been taken: the attempt does not count.
+
+        :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
+        """
+        self._settle(_UNLEASE)
+
+    def reject(self, why: str = "it was rejected") -> None:
+        """Give the item up: put it to the dead letters, however often it was tried.
+
+        :param why: what to note in the dead letter
+        :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
+        """
+        self._settle(_BURY, None, why)
+
+    def extend(self, seconds: float | None) -> None:
+        """Have the lease end so many seconds from now; None is only with its process.
+
+        :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
+        """
+        self._lease = _native.lane.queue_settle(self._queue, _EXTEND, self._lease, seconds, "")
+
+    def _settle(self, how: int, seconds: float | None = None, why: str = "") -> None:
+        why = why[:_WHY].encode("utf-8", "replace").decode()
+        _native.lane.queue_settle(self._queue, how, self._lease, seconds, why)
+        self._ended = how, seconds, why
+
+    def __enter__(self) -> T:
+        return self.item
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._pid:
+            return
+        settled = self._ended
+        if kind is None:
+            how = settled or (_ACK, None, "")
+        elif settled is not None:
+            # Of what raised, only a transaction can have undone it.
+            how = settled if settled[0] != _ACK else (_NACK, None, _text(kind, error))
+        elif issubclass(kind, Exception):
+            how = _NACK, None, _text(kind, error)
+        else:
+            how = _UNLEASE, None, ""
+        try:
+            self._settle(*how)
+        except LeaseLostError:
+            # Settled before, as was asked for; or an exception goes on that says more.
+            if kind is None and settled is None:
+                raise
+
+
+def _text(kind: type[BaseException], error: BaseException | None) -> str:
+    import traceback  # not needed before
+
+    return traceback.format_exception_only(kind, error)[-1].strip()
+
+
+class DeadLetter(NamedTuple):
+    """An item that a queue has given up.
+
+    >>> jobs = Queue('house/attic', create=True)
+    >>> jobs.put('tidy')
+    >>> jobs.get(lease=True).reject('there is no attic')
+    >>> jobs.dead_letters()[0].why
+    'there is no attic'
+    """
+
+    #: The item.
+    item: Any
+    #: How often it was leased.
+    attempts: int
+    #: When it was given up, as of ``time.time()``.
+    when: float
+    #: Why: what the last holder said, or what became of it.
+    why: str
+    #: What the queue knows it by.
+    number: int
+
+
+def dead_letters(queue: Queue[Any], item_of: Any) -> list[DeadLetter]:
+    """All dead letters of a queue; ``item_of`` makes an item of what is stored."""
+    letters: list[DeadLetter] = []
+    while True:
+        after = letters[-1].number if letters else 0
+        batch = _native.lane.queue_dead(queue, after)
+        if not batch:
+            return letters
+        letters += [
+            DeadLetter(item_of(stored), attempts, when / 1e9, why, number)
+            for number, attempts, when, why, stored in batch
+        ]
