@@ -301,7 +301,9 @@ func Reclaim(tx *object.Tx, o *object.Object) error {
 	if err != nil {
 		return err
 	}
+	given := 0
 	_, _, err = walk(tx, o, func(lease Lease, why string) (bool, error) {
+		given++
 		held, err := leaseOf(tx, o, lease)
 		if err == nil {
 			err = removeLease(tx, o, lease, &held, true)
@@ -316,6 +318,9 @@ func Reclaim(tx *object.Tx, o *object.Object) error {
 		}
 		return true, restore(tx, o, &held)
 	})
+	if err != nil && given > 0 {
+		return tx.Fail(err)
+	}
 	return err
 }
 
