@@ -357,6 +357,7 @@ def file_view(file: Object, /) -> View | None:
 
 def attr_view(obj: Object, name: str, /) -> View | None:
     """A view of the bytes of an attribute; None where the scope is no snapshot, or there are no bytes of that name."""
+
 # ---- Leases; a lease is (owner, number, attempts, deadline in ns since 1970 or 0) ----
 
 def queue_lease(
