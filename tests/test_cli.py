@@ -15,7 +15,7 @@ import pytest
 
 import parkit
 from original_site import OriginalSite, small_site
-from parkit import Array, Dict, Object, Queue, _native, _open, cli
+from parkit import Array, Dict, Object, Queue, _native, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -273,9 +273,26 @@ def test_help_and_version() -> None:
     assert "convert" in child("--help").stdout
 
 
+def test_the_script_is_installed_and_loads_nothing_before_it_must() -> None:
+    found = re.search(r'^\[project.scripts\]\nparkit = "([\w.]+):(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert found
+    assert found.groups() == (cli.main.__module__, cli.main.__name__)
+    source = (
+        "import sys\n"
+        "from parkit import cli, _native\n"
+        "try:\n"
+        "    cli.main(['--version'])\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0\n"
+        "assert _native._modules is None\n"
+        "print(sorted({'numpy', 'datetime', 'uuid', 'cloudpickle'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"parkit {parkit.__version__}", "[]"]
+
+
 def test_a_reader_that_goes_away_is_no_failure(site: str) -> None:
-    for i in range(3000):
-        _open.open_space(parkit.get_site_uuid(site), f"n{i // 3000}", create=True)
     space = "many"
     with parkit.transaction(parkit.Namespace(space, create=True)):
         for i in range(3000):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import parkit
 from conftest import Script
-from converting import Convert
+from converting import Convert, in_module
 from original_site import OriginalSite, Space, small_site
 from parkit import Array, Dict, _open, convert_site
 from parkit.convert import Report
@@ -187,6 +188,39 @@ def test_a_damaged_descriptor_costs_one_object(convert: Convert) -> None:
     assert not result.report.ok
     assert len(result.report.problems) == 2
     assert dict(Dict("shop/prices")) == {"apple": 1.25, "pear": 2}
+
+
+def test_what_cannot_be_an_object_here_costs_nothing_else(convert: Convert) -> None:
+    original = OriginalSite()
+    space = original["a"]
+    space.dict("x" * 300, {1: 2})
+    space.dict("good", {1: 2})
+    space.names[b"no uuid"] = b"short"
+    space.names[b"\xff"] = space.names[b"good"]
+    del space.names[b"good"]
+    result = convert(original)
+    assert result.results() == {"a/" + "x" * 300: "failed", "a/no uuid": "failed", "a/\ufffd": "converted"}
+    assert dict(Dict("a/\ufffd")) == {1: 2}
+
+
+def test_only_the_first_of_many_problems_of_an_object_are_told(convert: Convert, module: types.ModuleType) -> None:
+    class Sized(Dict):
+        def get_metadata(self, value: Any) -> Any:
+            return len(value)
+
+        def decode_value(self, data: Any, metadata: Any = None) -> Any:
+            return data
+
+    in_module(module, Sized)
+    original = OriginalSite()
+    original["a"].dict("d", dict.fromkeys(range(1500), "value"), "shop_of_test.Sized")
+    for name in [name for name, (_, entries) in original["a"].databases.items() if not entries]:
+        del original["a"].databases[name]
+    result = convert(original)
+    problems = result.object("a/d").problems
+    assert result.results() == {"a/d": "partly"}
+    assert len(problems) == 21
+    assert problems[-1] == "1480 more entries or attributes were not converted"
 
 
 def test_a_missing_database_costs_its_objects_entries(convert: Convert) -> None:

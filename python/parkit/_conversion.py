@@ -172,7 +172,7 @@ class _Conversion:
     def _names(self, path: str, old: _original.OriginalNamespace) -> Iterator[tuple[str, bytes]]:
         try:
             for name, uuid in old.entries(_original.NAMES):
-                yield name.decode(), _original.whole(uuid)
+                yield name.decode("utf-8", "replace"), _original.whole(uuid)
         except NotFoundError:
             return  # a namespace in which nothing was ever made
 

@@ -26,6 +26,9 @@ _QUICK = 1 << 16
 # gocore/object's KindFile.
 _FILE = 4
 
+# Of how many things that are wrong in one object the report tells each.
+_TOLD = 20
+
 _MAXSIZE = "_Array__maxsize"
 _CONTENT = "_content_binary"
 #: Attributes in which the original kept what is not an attribute here.
@@ -103,12 +106,19 @@ def plan(old: OriginalNamespace, name: str, uuid: bytes, raw: bytes, classes: Ma
         "extra": "",
         "limit": limit,
         "flags": flags,
-        "uuid": str(descriptor["uuid"]),
+        "uuid": _spelled_uuid(uuid),
         "born": _nanoseconds(descriptor.get("created")),
     }
     content = _convert_content.described(descriptor.get("metadata") or {})
     unnamed = _convert_content.is_array(descriptor.get("metadata") or {}) and not _convert_content.is_array(content)
     return Plan(written, cls, known, request, [place for place, _ in databases], content, unnamed)
+
+
+def _spelled_uuid(raw: bytes) -> str:
+    if len(raw) != 16:
+        raise ValueError(f"its uuid has {len(raw)} bytes")
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _like(old: OriginalNamespace, uuid: bytes, databases: list[tuple[str, dict[str, Any]]]) -> type[Any]:
@@ -205,7 +215,7 @@ class Filling:
         #: What was not converted as it should be; what is only worth knowing.
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self._unread = 0
+        self._unread = self._lost = 0
         self._codecs = _codecs(made.cls)
 
     def run(self) -> None:
@@ -217,6 +227,8 @@ class Filling:
         if cls._parkit_kind == _FILE:
             self._fill_file()
         self._fill_attributes()
+        if self._lost > _TOLD:
+            self.problems.append(f"{self._lost - _TOLD} more entries or attributes were not converted")
         if self._unread:
             self.problems.append(
                 f"{self._unread} values could not be unpickled here: they were kept, and are unpickled when they are "
@@ -388,7 +400,9 @@ class Filling:
         return place, raw
 
     def _complain(self, what: str, error: Exception) -> None:
-        self.problems.append(f"{what} was not converted: {type(error).__name__}: {error}")
+        self._lost += 1
+        if self._lost <= _TOLD:
+            self.problems.append(f"{what} was not converted: {type(error).__name__}: {error}")
 
 
 def _spelled(data: bytes) -> str:
@@ -404,10 +418,10 @@ class _Metadata:
         self._rest: Iterator[tuple[bytes, Value]] = old.entries(database)
 
     def of(self, key: bytes) -> bytes | None:
-        found = next(self._rest, None)
-        if found is not None and found[0] == key:
-            return whole(found[1])
         try:
+            found = next(self._rest, None)
+            if found is not None and found[0] == key:
+                return whole(found[1])
             return self._old.read(self._database, key)
         except NotFoundError:
             return None
