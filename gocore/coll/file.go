@@ -28,6 +28,10 @@ const (
 	MaxPiece = 1 << 30
 	// maxChunk bounds what a state may say of chunks before it is damaged.
 	maxChunk = MaxPiece
+	// A file larger than residentFile is read in passing: each residentPart of
+	// it does not stay in the process's working set.
+	residentFile = 64 << 20
+	residentPart = 4 << 20
 )
 
 // fileLayout is a file's state.
@@ -109,6 +113,9 @@ func FileRead(tx *object.Tx, o *object.Object, offset int64, dst []byte) (n int,
 		clear(part[copied:])
 		n += len(part)
 		offset += int64(len(part))
+	}
+	if from := offset - int64(n); l.size > residentFile && from/residentPart != offset/residentPart {
+		fileUnneeded(tx, o, &l, from/residentPart*residentPart, offset/residentPart*residentPart)
 	}
 	return n, l.size, nil
 }
@@ -254,6 +261,27 @@ func fileChunk(tx *object.Tx, o *object.Object, index uint64, room int64) ([]byt
 		return nil, errs.New(errs.Corrupt, "read", keys.Describe(dbkey), "it holds more than a chunk can. Check the namespace and restore the file from a backup.")
 	}
 	return held, err
+}
+
+// fileUnneeded gives the memory of a part that was read back to the system,
+// where the store can.
+func fileUnneeded(tx *object.Tx, o *object.Object, l *fileLayout, from, to int64) {
+	u, ok := tx.Txn.(store.Unneeder)
+	if !ok {
+		return
+	}
+	var records [][]byte
+	for from < to {
+		index, start, room := l.at(from)
+		record, err := tx.Get(tx.ItemKey(o, keys.TagChunk, index))
+		if err == nil { // else there is nothing to give back, or reading has told
+			cut := int64(len(record)) - room // what comes before the content
+			lo, hi := max(0, from-start), max(0, min(int64(len(record)), to-start+max(0, cut)))
+			records = append(records, record[min(lo, hi):hi])
+		}
+		from = start + room
+	}
+	u.Unneeded(records)
 }
 
 // fileScratch is memory for what a chunk holds beside what is written.

@@ -230,6 +230,14 @@ type Txn interface {
 	ID() uint64
 }
 
+// Unneeder is a Txn whose memory counts as this process's once it was looked
+// at, and that can give it back.
+type Unneeder interface {
+	// Unneeded says that values which the transaction handed out are hardly
+	// looked at again. They stay valid, and are only slower to look at.
+	Unneeded(values [][]byte)
+}
+
 // Entry is a key and its value.
 type Entry struct{ Key, Value []byte }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 typedef struct {
@@ -294,5 +295,7 @@ int pk_allocate(int fd, int64_t from, int64_t to, int keep_size)
 }
 
 int pk_extend(int fd, int64_t size) { return ftruncate(fd, size) ? errno : 0; }
+
+void pk_unneeded(uintptr_t at, size_t n) { madvise((void *)at, n, MADV_DONTNEED); }
 
 int pk_flush(int fd) { return fdatasync(fd) ? errno : 0; }

@@ -87,6 +87,8 @@ int pk_scan(MDB_txn *txn, unsigned dbi, const uint8_t *lo, size_t lon, const uin
 // do LMDB's own.
 int pk_allocate(int fd, int64_t from, int64_t to, int keep_size);
 int pk_extend(int fd, int64_t size);
+// Takes pages of the map out of the process's working set.
+void pk_unneeded(uintptr_t at, size_t n);
 int pk_flush(int fd);
 extern int pk_cannot_allocate; // for tests: every file system cannot
 

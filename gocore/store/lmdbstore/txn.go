@@ -357,6 +357,37 @@ func (t *Txn) NextSeq(counter []byte) (uint64, error) {
 	return last + 1, err
 }
 
+// Unneeded takes values out of what this process has in its working set; they
+// remain in the system's cache. In a memory namespace nothing is given back:
+// the pages would have to be made writable one by one again.
+func (t *Txn) Unneeded(values [][]byte) {
+	if t.mode != store.Read || t.s.memory {
+		return // a writer may have copies of LMDB's, until the commit
+	}
+	const near = 1 << 20 // a call costs more than to map a few pages again
+	var start, end uintptr
+	page := uintptr(t.s.pageSize)
+	for _, value := range values {
+		lo := uintptr(unsafe.Pointer(unsafe.SliceData(value)))
+		hi := lo + uintptr(len(value))
+		if start != 0 && lo >= end && lo-end < near {
+			end = hi
+			continue
+		}
+		t.s.unmap(start, end, page)
+		start, end = lo, hi
+	}
+	t.s.unmap(start, end, page)
+}
+
+func (s *Space) unmap(start, end, page uintptr) {
+	if start == end {
+		return
+	}
+	// A hint: where it is refused, the memory is counted on.
+	C.pk_unneeded(C.uintptr_t(start/page*page), C.size_t((end+page-1)/page*page-start/page*page))
+}
+
 // Touch says that what channel stands for changed.
 func (t *Txn) Touch(channel store.Channel) { t.channels |= 1 << (channel % store.Channels) }
 
