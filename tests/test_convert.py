@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 from typing import Any
 
 import pytest
@@ -220,6 +221,25 @@ def test_queues_give_what_is_left_in_order_and_keep_their_bound(convert: Convert
     lifo = LifoQueue("a/lifo")
     assert [lifo.get() for _ in range(3)] == [3, 2, 1]
     assert lifo.maxsize == 0
+
+
+def test_queues_never_wait_unless_they_are_told_to(convert: Convert) -> None:
+    """As the original's; a queue that waits here would have this test time out."""
+    original = OriginalSite()
+    original["a"].queue("full", [1, 2], maxsize=2)
+    original["a"].queue("empty", [], "parkit.adapters.queue.LifoQueue")
+    convert(original)
+    full, empty = Queue("a/full"), LifoQueue("a/empty")
+    assert not full.blocking
+    with pytest.raises(queue.Full):
+        full.put(3)
+    with pytest.raises(queue.Empty):
+        empty.get()
+    empty.put("x")
+    assert empty.get() == "x"
+    full.blocking = True
+    with pytest.raises(queue.Full):
+        full.put(3, timeout=0.01)
 
 
 def test_many_objects_in_nested_namespaces(convert: Convert) -> None:
