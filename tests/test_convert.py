@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import sys
+import types
 from typing import Any
 
 import pytest
@@ -300,6 +302,36 @@ def test_references_lead_to_the_new_objects(convert: Convert, script: Script) ->
     with parkit.snapshot("a"):
         raw = parkit._native.lane.encode_value(stored["one"])
     assert b"unfinished" not in raw
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_references_as_pickle_writes_them(convert: Convert, monkeypatch: pytest.MonkeyPatch, protocol: int) -> None:
+    """A class of the original's name, which is pickled as the original's: by its state alone."""
+
+    class Dict:
+        def __init__(self, state: Any) -> None:
+            self.state = state
+
+        def __getstate__(self) -> Any:
+            return self.state
+
+    original = OriginalSite()
+    original["z"].dict("target", {1: 2})
+    with monkeypatch.context() as patch:
+        module = types.ModuleType("parkit.adapters.dict")
+        patch.setitem(sys.modules, "parkit.adapters", types.ModuleType("parkit.adapters"))
+        patch.setitem(sys.modules, module.__name__, module)
+        Dict.__module__, Dict.__qualname__ = module.__name__, "Dict"
+        patch.setattr(module, "Dict", Dict, raising=False)
+        target = Dict((original.uuid, "z", "target"))
+        raw = pickle.dumps([target, {"again": target}], protocol)
+    original["a"].add("d", "parkit.adapters.dict.Dict", [{dump("k"): raw}, {}])
+    result = convert(original)
+    assert result.report.ok, result.report.problems
+    one, rest = parkit.Dict("a/d")["k"]
+    assert one is rest["again"]
+    assert type(one) is parkit.Dict
+    assert dict(one) == {1: 2}
 
 
 def test_a_reference_to_nothing_fails_when_it_is_used(convert: Convert) -> None:
