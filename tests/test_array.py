@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import parkit
 from conftest import Script
@@ -254,99 +251,6 @@ except parkit.ObjectNotFoundError:
 """,
         str(tmp_path / "other"),
     )
-
-
-class Machine(RuleBasedStateMachine):
-    """An array beside a list, over transactions, savepoints that fail and a bound."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stack: list[tuple[Any, list[Any]]] = []
-
-    @initialize(maxsize=st.sampled_from([0, 0, 1, 4]))
-    def make(self, maxsize: int) -> None:
-        self.array: Array[Any] = Array(maxsize=maxsize)
-        self.maxsize, self.model = maxsize, []  # type: ignore[var-annotated]
-
-    def cut(self) -> None:
-        if self.maxsize:
-            del self.model[: -self.maxsize]
-
-    @rule(value=st.one_of(st.integers(), st.text(max_size=5), st.binary(max_size=3000)))
-    def append(self, value: Any) -> None:
-        self.array.append(value)
-        self.model.append(value)
-        self.cut()
-
-    @rule(values=st.lists(st.integers(), max_size=8), times=st.sampled_from([1, 1, 100]))
-    def extend(self, values: list[int], times: int) -> None:
-        self.array.extend(values * times)
-        self.model += values * times
-        self.cut()
-
-    @rule(index=st.sampled_from([0, -1]))
-    def pop(self, index: int) -> None:
-        if self.model:
-            assert self.array.pop(index) == self.model.pop(index)
-        else:
-            with pytest.raises(IndexError):
-                self.array.pop(index)
-
-    @rule(index=st.integers(-9, 9), value=st.integers())
-    def item(self, index: int, value: int) -> None:
-        try:
-            want = self.model[index]
-        except IndexError:
-            with pytest.raises(IndexError):
-                self.array[index]
-            with pytest.raises(IndexError):
-                self.array[index] = value
-            return
-        assert self.array[index] == want
-        self.array[index] = self.model[index] = value
-
-    @rule(part=st.slices(12))
-    def slice(self, part: slice) -> None:
-        assert list(self.array[part]) == self.model[part]
-        assert list(reversed(self.array[part])) == self.model[part][::-1]
-
-    @rule()
-    def clear(self) -> None:
-        self.array.clear()
-        self.model.clear()
-
-    @precondition(lambda self: len(self.stack) < 4)
-    @rule()
-    def begin(self) -> None:
-        scope = transaction(self.array)
-        scope.__enter__()
-        self.stack.append((scope, list(self.model)))
-
-    @precondition(lambda self: bool(self.stack))
-    @rule(keep=st.booleans())
-    def end(self, keep: bool) -> None:
-        scope, before = self.stack.pop()
-        if keep:
-            scope.__exit__(None, None, None)
-        else:
-            scope.__exit__(ValueError, ValueError(), None)
-            self.model = before
-
-    @invariant()
-    def same(self) -> None:
-        if hasattr(self, "array"):
-            assert len(self.array) == len(self.model)
-            assert list(self.array) == self.model
-
-    def teardown(self) -> None:
-        while self.stack:
-            self.end(False)
-
-
-def test_an_array_beside_a_list() -> None:
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))  # type: ignore[no-untyped-call]
 
 
 def test_exported() -> None:

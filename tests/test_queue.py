@@ -1,23 +1,17 @@
-"""Queue, LifoQueue and PriorityQueue: CPython's own tests of queues, and what is ours."""
+"""Queue, LifoQueue and PriorityQueue beside what Python's do; test_queue_cpython.py has Python's own tests of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import pickle
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import parkit
 from conftest import Script
@@ -25,45 +19,12 @@ from parkit import LifoQueue, PriorityQueue, Queue, TransactionError, snapshot, 
 from parkit.errors import WaitTimeout
 from parkit.queue import ShutDown
 
-cpython = pytest.importorskip("test.test_queue")
-
 pytestmark = pytest.mark.usefixtures("site")
 
 
 @pytest.fixture
 def q() -> Queue[Any]:
     return Queue("q", create=True)
-
-
-# ---- CPython's tests; there are no deviations ----
-
-
-def anonymous(kind: type[Queue[Any]]) -> Callable[..., Queue[Any]]:
-    return lambda maxsize=0: kind(None, maxsize=maxsize)
-
-
-class FromCPython(cpython.BaseQueueTestMixin):  # type: ignore[misc]
-    kind: type[Queue[Any]]
-    queue = SimpleNamespace(Full=queue.Full, Empty=queue.Empty, ShutDown=ShutDown)
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.type2test = anonymous(self.kind)
-
-
-class TestQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
-    kind = Queue
-
-
-class TestLifoQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
-    kind = LifoQueue
-
-
-class TestPriorityQueue(FromCPython, cpython.unittest.TestCase):  # type: ignore[misc]
-    kind = PriorityQueue
-
-
-# ---- Ours ----
 
 
 def soon(function: Callable[..., object], *args: Any) -> threading.Thread:
@@ -376,91 +337,3 @@ assert os.waitpid(child, 0)[1] == 0
         str(pairs),
         timeout=800,
     )
-
-
-class Machine(RuleBasedStateMachine):
-    """A queue beside its model, over transactions and savepoints that fail."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stack: list[tuple[Any, list[Any], int]] = []
-
-    @initialize(kind=st.sampled_from([Queue, LifoQueue, PriorityQueue]), maxsize=st.sampled_from([0, 1, 4]))
-    def make(self, kind: type[Queue[Any]], maxsize: int) -> None:
-        self.queue: Queue[Any] = kind(None, maxsize=maxsize)
-        self.kind, self.maxsize, self.model, self.pending = kind, maxsize, [], 0  # type: ignore[var-annotated]
-
-    @rule(value=st.one_of(st.integers(), st.floats(allow_nan=False)))
-    def put(self, value: Any) -> None:
-        if self.maxsize and len(self.model) >= self.maxsize:
-            with pytest.raises(queue.Full):
-                self.queue.put(value, block=False)
-            return
-        self.queue.put(value)
-        self.pending += 1
-        if self.kind is PriorityQueue:
-            heapq.heappush(self.model, value)
-        else:
-            self.model.append(value)
-
-    @rule()
-    def get(self) -> None:
-        if not self.model:
-            with pytest.raises(queue.Empty):
-                self.queue.get_nowait()
-            return
-        if self.kind is PriorityQueue:
-            want = heapq.heappop(self.model)
-        else:
-            want = deque(self.model).popleft() if self.kind is Queue else self.model[-1]
-            del self.model[0 if self.kind is Queue else -1]
-        assert self.queue.get() == want
-
-    @rule()
-    def done(self) -> None:
-        if self.pending == len(self.model):
-            with pytest.raises(ValueError, match="too many"):
-                self.queue.task_done()
-        else:
-            self.queue.task_done()
-            self.pending -= 1
-
-    @rule()
-    def clear(self) -> None:
-        self.queue.clear()
-        self.pending -= len(self.model)
-        self.model.clear()
-
-    @precondition(lambda self: len(self.stack) < 4)
-    @rule()
-    def begin(self) -> None:
-        scope = transaction(self.queue)
-        scope.__enter__()
-        self.stack.append((scope, list(self.model), self.pending))
-
-    @precondition(lambda self: bool(self.stack))
-    @rule(keep=st.booleans())
-    def end(self, keep: bool) -> None:
-        scope, before, pending = self.stack.pop()
-        if keep:
-            scope.__exit__(None, None, None)
-        else:
-            scope.__exit__(ValueError, ValueError(), None)
-            self.model, self.pending = before, pending
-
-    @invariant()
-    def same(self) -> None:
-        if hasattr(self, "queue"):
-            assert self.queue.qsize() == len(self.model)
-            assert self.queue.unfinished_tasks == self.pending
-            assert self.queue.full() == (0 < self.maxsize <= len(self.model))
-
-    def teardown(self) -> None:
-        while self.stack:
-            self.end(False)
-
-
-def test_queues_beside_their_models() -> None:
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-seq_tests = pytest.importorskip("test.seq_tests")
+seq_tests = pytest.importorskip("test.seq_tests", reason="this Python comes without its own tests")
 
 import parkit  # noqa: E402
 

@@ -13,9 +13,8 @@ import (
 	"parkit/gocore/store/memstore"
 )
 
-// Properties: whatever bytes the keys have in common and wherever they end, an
-// entry for each is there, in the order of the keys' bytes; of one key that
-// came several times the last value.
+// Properties: whatever bytes the keys have in common and wherever they end, each
+// has one entry, and that the last value that came for it.
 func TestManyEntriesOfAnyKeysInOneCall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw, err := memstore.New(memstore.Options{}).Open("n", true)

@@ -20,7 +20,7 @@ from twins import KINDS
 pytestmark = pytest.mark.filterwarnings("ignore:a view of stateful:ResourceWarning")
 
 QUICK = settings(
-    max_examples=20,
+    max_examples=15,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
