@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -85,6 +86,8 @@ func TestACursorWhoseStoreFailsSaysSo(t *testing.T) {
 		for name, maker := range makers {
 			for _, within := range []string{"nothing", "a snapshot", "a transaction"} {
 				t.Run(fmt.Sprintf("%s/%s/%s", backend, name, within), func(t *testing.T) {
+					runtime.LockOSThread() // LMDB's write transactions belong to a thread
+					defer runtime.UnlockOSThread()
 					trap := &trap{}
 					space, a := newSequence(t, trappedBackend{open(), trap}, object.KindArray, 0)
 					defer func() { need(t, space.Close()) }()
