@@ -66,7 +66,7 @@ d['after'] = 2
 with parkit.transaction(d):
     other['after'] = 2
 assert dict(d) == {'before': 1, 'after': 2} and dict(other) == {'after': 2}
-assert len(d) == 2 and d.version == 3, (len(d), d.version)  # made, and changed twice
+assert len(d) == 2 and d.version == 2, (len(d), d.version)  # changed twice
 """
 
 EVERY_USE = """

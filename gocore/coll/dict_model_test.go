@@ -36,6 +36,7 @@ type dictModel struct {
 	entries map[string]entryModel // by encoded key
 	version uint64
 	changed bool
+	created bool // by this transaction, which the version does not count
 }
 
 type entryModel struct{ own, value []byte }
@@ -62,10 +63,10 @@ func (m model) of(o *object.Object) *dictModel {
 // count makes the versions what a commit makes them.
 func (m model) count() {
 	for _, d := range m {
-		if d.changed {
+		if d.changed && !d.created {
 			d.version++
-			d.changed = false
 		}
+		d.changed, d.created = false, false
 	}
 }
 

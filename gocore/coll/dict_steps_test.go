@@ -33,7 +33,7 @@ func (w *world) create(t *rapid.T) {
 		t.Fatal(err)
 	}
 	w.handles = append(w.handles, o)
-	w.current[name] = &dictModel{handle: o, entries: map[string]entryModel{}, changed: true}
+	w.current[name] = &dictModel{handle: o, entries: map[string]entryModel{}, changed: true, created: true}
 	w.settle()
 }
 

@@ -68,7 +68,7 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	if d.Kind == KindFile {
 		slot.state.Limit = FileChunk
 	}
-	slot.known, slot.changed, slot.dropped = true, true, false
+	slot.known, slot.changed, slot.created, slot.dropped = true, true, true, false
 	return o, d, nil
 }
 

@@ -6,7 +6,8 @@ import "parkit/gocore/keys"
 // transaction's own: it follows later changes, is not to be written to, and
 // is valid until the transaction ends.
 type State struct {
-	// Version counts the transactions that changed the object. It goes up at
+	// Version counts the transactions that changed the object, without the one
+	// that created it. It goes up at
 	// the commit, so inside a transaction it is still the old one.
 	Version uint64
 	// Length is the number of the collection's entries; of a file, of its bytes.

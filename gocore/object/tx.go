@@ -54,6 +54,7 @@ type slot struct {
 	known   bool // state has been read or made
 	changed bool // to be written, and the version to be counted, at the end
 	kept    bool // to be written, but no change of the object
+	created bool // by this transaction, which the version does not count
 	written bool // at the end of this transaction
 	dropped bool
 	depth   int // of the newest savepoint that has a copy in log
@@ -341,7 +342,7 @@ func (tx *Tx) writeState(s *slot) error {
 	changed := s.changed
 	s.changed, s.kept, s.written = false, false, true
 	if !s.dropped {
-		if changed && s.state.Flags&FlagUnversioned == 0 {
+		if changed && !s.created && s.state.Flags&FlagUnversioned == 0 {
 			s.state.Version++
 		}
 		n := keys.PutState(tx.scratch.record[:], s.object.stateKey, s.state.record())

@@ -18,8 +18,8 @@ func TestVersionCountsTransactionsThatChange(t *testing.T) {
 	set := func(tx *object.Tx) error { return tx.SetAttr(o, "x", []byte("1")) }
 	must(t, space.Update(wait, set))
 	must(t, space.Update(wait, func(tx *object.Tx) error { return tx.SetMetadata(o, "{}") }))
-	if got := version(t, o); got != 3 {
-		t.Errorf("version %d after three updates", got)
+	if got := version(t, o); got != 2 {
+		t.Errorf("version %d after two updates", got)
 	}
 	tx := write(t, space)
 	for range 5 {
@@ -30,7 +30,7 @@ func TestVersionCountsTransactionsThatChange(t *testing.T) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	must(t, tx.Commit())
-	if got := version(t, o); got != 4 {
+	if got := version(t, o); got != 3 {
 		t.Errorf("version %d after a transaction", got)
 	}
 	tx = write(t, space)
@@ -39,10 +39,10 @@ func TestVersionCountsTransactionsThatChange(t *testing.T) {
 	must(t, tx.Rollback())
 	must(t, tx.SetAttr(other, "y", nil))
 	must(t, tx.Commit())
-	if got := version(t, o); got != 4 {
+	if got := version(t, o); got != 3 {
 		t.Errorf("version %d: what was rolled back is no change", got)
 	}
-	if got := version(t, other); got != 2 {
+	if got := version(t, other); got != 1 {
 		t.Errorf("version %d of the other object", got)
 	}
 }
@@ -103,7 +103,7 @@ func TestStatesOfManyObjectsFollowSavepoints(t *testing.T) {
 	for i, o := range list {
 		state, err := o.PeekState()
 		must(t, err)
-		if state.Length != uint64(i+1) || state.Version != 2 {
+		if state.Length != uint64(i+1) || state.Version != 1 {
 			t.Errorf("committed state %+v of %d", state, i)
 		}
 	}
@@ -176,7 +176,7 @@ func TestRolledBackDropLeavesTheObject(t *testing.T) {
 		t.Errorf("value %q", value)
 	}
 	must(t, tx.Commit())
-	if version(t, o) != 2 {
+	if version(t, o) != 1 {
 		t.Error("the change before the drop counts")
 	}
 }
@@ -198,7 +198,7 @@ func TestUpdateKeepsItsTransactionToItself(t *testing.T) {
 		})
 		refused(t, err, errs.BadTransaction)
 	}
-	if version(t, o) != 1 {
+	if version(t, o) != 0 {
 		t.Error("a misused update was committed")
 	}
 }
@@ -211,7 +211,7 @@ func TestHalfDoneWorkIsNotCommitted(t *testing.T) {
 	backend.FailWrite(3, nil) // the name, the descriptor, the data
 	refused(t, tx.Drop(o), errs.IO)
 	refused(t, tx.Commit(), errs.IO)
-	if version(t, o) != 2 {
+	if version(t, o) != 1 {
 		t.Error("half a drop was committed")
 	}
 	tx = write(t, space)
@@ -231,7 +231,7 @@ func TestHalfDoneWorkIsNotCommitted(t *testing.T) {
 	refused(t, tx.Commit(), errs.IO)
 	backend.FailCommit(1, nil)
 	refused(t, space.Update(wait, func(tx *object.Tx) error { return tx.Drop(o) }), errs.IO)
-	if version(t, o) != 2 {
+	if version(t, o) != 1 {
 		t.Error("a failed commit changed the object")
 	}
 }
@@ -289,7 +289,7 @@ func TestUpdatesOfManyGoroutinesAllCount(t *testing.T) {
 	group.Wait()
 	state, err := o.PeekState()
 	must(t, err)
-	if state.Length != goroutines*rounds || state.Version != goroutines*rounds+1 {
+	if state.Length != goroutines*rounds || state.Version != goroutines*rounds {
 		t.Errorf("state %+v", state)
 	}
 }
