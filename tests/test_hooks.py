@@ -163,6 +163,90 @@ def test_metadata_without_another_hook() -> None:
     assert list(d.values()) == ["abc"]
 
 
+class Marks:
+    """Hooks that are no part of a persistent class, to be mixed into any."""
+
+    @staticmethod
+    def encode_value(value: Any) -> bytes:
+        return b"!" + repr(value).encode()
+
+    @staticmethod
+    def decode_value(data: bytes) -> Any:
+        return "decoded", bytes(data)
+
+    encode_attr_value, decode_attr_value = encode_value, decode_value
+
+
+def test_hooks_of_a_mixin() -> None:
+    class D(Marks, Dict[Any, Any]):
+        pass
+
+    class A(Marks, parkit.Array[Any]):
+        pass
+
+    class Q(Marks, parkit.Queue[Any]):
+        pass
+
+    class P(Marks, parkit.PriorityQueue[Any]):
+        pass
+
+    class Below(D):
+        pass
+
+    decoded = ("decoded", b"!1")
+    for kind in D, Below:
+        d = kind(kind.__name__, create=True)
+        d["x"] = 1
+        assert d["x"] == decoded
+        assert list(d) == ["x"]  # keys are the Dict's own
+    a = A("a", create=True)
+    a.append(1)
+    a.extend([1])
+    assert list(a) == [decoded] * 2
+    for queue in Q("q", create=True), P("p", create=True):
+        queue.put(1)
+        assert queue.get() == decoded
+    for kind in D, A, Q, P, Below:
+        obj = kind(f"with attribute/{kind.__name__}".replace(" ", "-"), create=True)
+        obj.x = 1
+        assert obj.x == decoded
+
+
+def test_metadata_switched_off_below() -> None:
+    class Noted(parkit.Array[Any]):
+        def get_metadata(self, value: Any) -> str:
+            return "noted"
+
+        def decode_value(self, data: bytes, *metadata: Any) -> Any:
+            return super().decode_value(data), metadata
+
+    class Plain(Noted):
+        get_metadata = None
+
+    class NotedDict(Dict[Any, Any]):
+        get_metadata, decode_value = Noted.get_metadata, Noted.decode_value
+
+    class PlainDict(NotedDict):
+        get_metadata = None
+
+    noted, plain = Noted("n", create=True), Plain("p", create=True)
+    noted.append(1)
+    plain.append(1)
+    assert (noted[0], plain[0]) == ((1, ("noted",)), (1, ()))
+    bare = PlainDict("d", create=True)
+    bare["x"] = 1
+    assert bare.get_metadata is None
+    for kind in Dict, parkit.Array, parkit.Queue:
+        assert kind.get_metadata is None
+
+
+def test_the_hooks_need_no_object() -> None:
+    assert Dict.decode_value(Dict.encode_value([1])) == parkit.Array.decode_value(parkit.Queue.encode_value([1])) == [1]
+    assert Dict.decode_key(Dict.encode_key(("a", 1))) == ("a", 1)
+    assert parkit.Object.decode_attr_value(parkit.Object.encode_attr_value("x")) == "x"
+    assert parkit.Object.decode_attr_key(parkit.Object.encode_attr_key("x")) == "x"
+
+
 def test_one_hook_alone_meets_a_pickle() -> None:
     class Writer(Dict[Any, Any]):
         encode_value = staticmethod(lambda value: pickle.dumps(value, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import uuid
 from typing import Any
 
 import pytest
@@ -61,10 +62,11 @@ def test_creating_only(kind: Any) -> None:
         kind("a", create=True, bind=False)
 
 
-@pytest.mark.parametrize("path", ["a", None, "memory"])
-def test_neither_creating_nor_binding(kind: Any, path: str | None) -> None:
+def test_neither_creating_nor_binding(kind: Any) -> None:
     with pytest.raises(ValueError, match="neither"):
-        kind(path, create=False, bind=False)
+        kind("a", create=False, bind=False)
+    for path in None, "memory":  # those without a name are always created
+        assert kind(path, create=False, bind=False).exists
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_on_init_sees_the_object_and_others_see_it_filled(site: str, script: Scr
 
     filled = Filled("a")
     assert seen == [False]
-    assert (filled["x"], filled.colour, filled.version) == (1, "red", 1)
+    assert (filled["x"], filled.colour, filled.version) == (1, "red", 0)
 
 
 def test_what_a_failed_bind_wrote_is_undone() -> None:
@@ -259,7 +261,7 @@ def test_metadata_is_stored_when_it_is_assigned(kind: Any) -> None:
     assert obj.metadata == {"a": [1, None, "ü\0"]}
     obj.metadata = {"b": 2}
     assert kind("a", metadata={"ignored": True}).metadata == {"b": 2}
-    assert obj.version == 2
+    assert obj.version == 1
 
 
 @pytest.mark.parametrize("metadata", [[1], "text", {"x": object()}, {"x": {1, 2}}])
@@ -287,12 +289,39 @@ def test_properties_cannot_be_set(kind: Any) -> None:
     assert obj.attributes == []
 
 
-def test_debug_can_be_set_and_has_no_effect(kind: Any) -> None:
-    obj = kind("a", create=True)
-    assert obj.debug is False
-    obj.debug = True
-    assert obj.debug is True
-    assert obj.attributes == []
+def test_debug_says_where_it_is_stored(kind: Any) -> None:
+    obj = kind("shop/a", create=True)
+    about = obj.debug
+    assert about["namespace"] == "shop"
+    assert about["encoded_name"] == b"a"
+    assert about["uuid_bytes"] == uuid.UUID(obj.uuid).bytes
+    assert about["env_stat"]["entries"] > 0
+    with pytest.raises(AttributeError):
+        obj.debug = True
+
+
+def test_objects_whose_changes_are_not_counted() -> None:
+    quiet = Object("a", create=True, versioned=False)
+    quiet.x = 1
+    assert (quiet.versioned, quiet.version, quiet.x) == (False, 0, 1)
+    assert (Object("a").versioned, Object("b", create=True).versioned) == (False, True)
+
+
+def test_to_create_is_no_change() -> None:
+    def fill(created: bool) -> None:
+        made[0].x = 1
+
+    class Filled(Object):
+        def __init__(self, path: str) -> None:
+            made[:] = [self]
+            super().__init__(path, create=True, on_init=fill)
+
+    made: list[Any] = []
+    assert Dict("a", create=True).version == 0
+    filled = Filled("b")
+    assert (filled.version, filled.x) == (0, 1)
+    Filled("b")  # bound, and changed
+    assert filled.version == 1
 
 
 def test_the_version_counts_commits() -> None:
@@ -431,7 +460,7 @@ def family(depth):
     assert obj.exists and obj.attributes == ['colour']
     obj.metadata = {'depth': depth}
     d['n'] += 1
-    assert d == {'n': 4 - depth} and d.version == 6 - depth and isinstance(hash(d), int)
+    assert d == {'n': 4 - depth} and d.version == 5 - depth and isinstance(hash(d), int)
     try:
         len(dropped)
     except parkit.ObjectNotFoundError:

@@ -101,19 +101,14 @@ class CodedDict(Dict[K, V]):
             return value
         encode: Any = self.encode_value
         data = as_bytes(value if encode is None else encode(value), "a value of this Dict")
-        get_metadata = _hook(self, "get_metadata")
+        get_metadata: Any = self.get_metadata
         return data if get_metadata is None else (encode_pickle(get_metadata(value)), data)
 
     def _value_of(self, stored: Any) -> Any:
         if not self._parkit_codes_values:
             return stored
         decode: Any = self.decode_value
-        if _hook(self, "get_metadata") is None:
+        if self.get_metadata is None:
             return stored if decode is None else decode(stored)
         metadata, data = stored
         return data if decode is None else decode(data, decode_pickle(metadata))
-
-
-def _hook(mapping: Dict[Any, Any], name: str) -> Any:
-    """A method that a class may have; the instance is not asked, as it would look in the namespace."""
-    return getattr(mapping, name) if hasattr(type(mapping), name) else None

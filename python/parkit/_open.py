@@ -136,13 +136,14 @@ def open_object(
     cache: tuple[int, int, int] | None = None,
     flags: int = 0,
     attempts: int | None = None,
+    versioned: bool = True,
     on_opened: Callable[[Opened], object] | None = None,
 ) -> Opened:
     """Bind or create an object for an instance of ``cls``.
 
     ``on_opened`` is called in a transaction, which is undone when it raises.
     """
-    if not (create or bind):
+    if name and not (create or bind):
         raise ValueError("create=False with bind=False asks for neither; set at least one of them")
     create_only = not name or (create and not bind)
     _, namespace = open_space(site_uuid, namespace, create=create or not name)
@@ -159,7 +160,7 @@ def open_object(
         kind=cls._parkit_kind,
         **{"class": _classes.name_of(cls)},
         bases=_classes.base_names(cls),
-        versioned=True,
+        versioned=bool(versioned),
         metadata=metadata,
         extra=extra,
         limit=limit,

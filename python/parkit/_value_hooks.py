@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .object import Object, as_bytes, decode_pickle, encode_pickle
+from .object import Object, as_bytes, decode_pickle, encode_pickle, replaces
 
 _HOOKS = frozenset({"encode_value", "decode_value", "get_metadata"})
 
@@ -16,11 +16,16 @@ class ValueHooks(Object):
 
     _parkit_internal: ClassVar[bool] = True
 
-    def encode_value(self, value: Any, /) -> bytes:
+    #: A function of a value whose pickled result is stored beside it; None for none. For subclasses to replace.
+    get_metadata: ClassVar[Any] = None
+
+    @staticmethod
+    def encode_value(value: Any, /) -> bytes:
         """The bytes that are stored of a value, for subclasses to replace: a pickle."""
         return encode_pickle(value)
 
-    def decode_value(self, data: bytes, metadata: Any = None, /) -> Any:
+    @staticmethod
+    def decode_value(data: bytes, metadata: Any = None, /) -> Any:
         """A value from what :meth:`encode_value` made of it.
 
         If the class defines ``get_metadata(value)``, it is called as ``decode_value(data, metadata)``.
@@ -43,14 +48,14 @@ class CodedValues(Object):
         hooks: Any = self
         encode = hooks.encode_value
         data = as_bytes(value if encode is None else encode(value), f"a value of this {type(self).__name__}")
-        if not hasattr(type(self), "get_metadata"):
+        if hooks.get_metadata is None:
             return data
         return encode_pickle(hooks.get_metadata(value)), data
 
     def _value_of(self, stored: Any) -> Any:
         hooks: Any = self
         decode = hooks.decode_value
-        if not hasattr(type(self), "get_metadata"):
+        if hooks.get_metadata is None:
             return stored if decode is None else decode(stored)
         metadata, data = stored
         return data if decode is None else decode(data, decode_pickle(metadata))
@@ -58,7 +63,7 @@ class CodedValues(Object):
 
 def install(cls: type[Any], plain: type[Any], coded: type[Any]) -> None:
     """Put ``coded`` between ``plain`` and a class that replaces a hook, so that its super() finds it."""
-    if _HOOKS.isdisjoint(cls.__dict__) or issubclass(cls, coded):
+    if issubclass(cls, coded) or not replaces(cls, plain, _HOOKS):
         return
     bases = tuple(coded if base is plain else base for base in cls.__bases__)
     cls.__bases__ = bases if coded in bases else (*bases, coded)

@@ -11,7 +11,7 @@ from . import _native
 from ._cache import CacheMethods, Eviction, as_limits
 from ._dict_edit import MISSING, Edit
 from ._dict_views import ITEMS, KEYS, REVERSE, DictItems, DictKeys, DictValues
-from .object import Object, decode_pickle, encode_key_pickle, encode_pickle
+from .object import Object, decode_pickle, encode_key_pickle, encode_pickle, replaces
 from .transaction import transaction
 
 __all__ = ["Dict"]
@@ -87,13 +87,12 @@ class Dict(CacheMethods[K, V], MutableMapping[K, V]):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        keys, values = _KEY_HOOKS.isdisjoint(cls.__dict__), _VALUE_HOOKS.isdisjoint(cls.__dict__)
-        if keys and values:
+        cls._parkit_codes_keys, cls._parkit_codes_values = (
+            replaces(cls, Dict, _KEY_HOOKS),
+            replaces(cls, Dict, _VALUE_HOOKS),
+        )
+        if not (cls._parkit_codes_keys or cls._parkit_codes_values):
             return
-        if not keys:
-            cls._parkit_codes_keys = True
-        if not values:
-            cls._parkit_codes_values = True
         from ._dict_coded import CodedDict
 
         if issubclass(cls, CodedDict):
@@ -367,21 +366,28 @@ class Dict(CacheMethods[K, V], MutableMapping[K, V]):
         decode_key: Any
         encode_value: Any
         decode_value: Any
+        get_metadata: Any
     else:
+        #: A function of a value whose pickled result is stored beside it; None for none.
+        get_metadata: ClassVar[Any] = None
 
-        def encode_key(self, key: Any, /) -> bytes:
+        @staticmethod
+        def encode_key(key: Any, /) -> bytes:
             """The bytes under which an entry is stored, and ordered, for subclasses to replace: a pickle."""
             return encode_key_pickle(key)
 
-        def decode_key(self, data: bytes, /) -> Any:
+        @staticmethod
+        def decode_key(data: bytes, /) -> Any:
             """A key from what :meth:`encode_key` made of it."""
             return decode_pickle(data)
 
-        def encode_value(self, value: Any, /) -> bytes:
+        @staticmethod
+        def encode_value(value: Any, /) -> bytes:
             """The bytes that are stored of a value, for subclasses to replace: a pickle."""
             return encode_pickle(value)
 
-        def decode_value(self, data: bytes, metadata: Any = None, /) -> Any:
+        @staticmethod
+        def decode_value(data: bytes, metadata: Any = None, /) -> Any:
             """A value from what :meth:`encode_value` made of it.
 
             If the class defines ``get_metadata(value)``, it is called as ``decode_value(data, metadata)``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _classes, _native, _open, site
@@ -26,6 +26,7 @@ class Object:
     :param site_uuid: the site; None is the default site of this thread
     :param create: create the object if there is none
     :param bind: use an object that is there; ``create=True, bind=False`` insists on a new one
+    :param versioned: whether changes of an object that is created are counted in :attr:`version`
     :param on_init: called with True if the object was created, False if it was bound, in the
         transaction that does so; what it raises undoes everything
     :raises ObjectNotFoundError: there is no such object, and ``create`` is not set; if not even its
@@ -72,13 +73,13 @@ class Object:
         create: bool = False,
         bind: bool = True,
         on_init: Callable[[bool], object] | None = None,
+        versioned: bool = True,
     ) -> None:
-        self._parkit_open(path, metadata, site_uuid, create, bind, on_init)
+        self._parkit_open(path, metadata, site_uuid, create, bind, on_init, versioned=versioned)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if not _HOOKS.isdisjoint(cls.__dict__):
-            cls._parkit_attr_hooks = True
+        cls._parkit_attr_hooks = replaces(cls, Object, _HOOKS)
         if not cls.__dict__.get("_parkit_internal", False):
             _classes.define(cls)
 
@@ -95,6 +96,7 @@ class Object:
         cache: tuple[int, int, int] | None = None,
         flags: int = 0,
         attempts: int | None = None,
+        versioned: bool = True,
     ) -> _open.Opened:
         """Create or bind, for __init__ of this class and of those that have options of their own."""
         namespace, name = _open.parse_path(path)
@@ -121,6 +123,7 @@ class Object:
             cache=cache,
             flags=flags,
             attempts=attempts,
+            versioned=versioned,
             on_opened=None if on_init is None else take_and_call,
         )
         take(opened)
@@ -169,7 +172,7 @@ class Object:
 
     @property
     def version(self) -> int:
-        """How many commits changed the object. Inside a transaction, as if it had not begun."""
+        """How many commits changed the object since it was created. Inside a transaction, as if it had not begun."""
         result: int = _native.lane.version(self)
         return result
 
@@ -210,13 +213,21 @@ class Object:
             _open.control(self, "ObjectSetMetadata", lambda handle: json.dumps({"handle": handle, "metadata": text}))
 
     @property
-    def debug(self) -> bool:
-        """Kept for programs that set it; it has no effect."""
-        return bool(self.__dict__.get("_parkit_debug", False))
+    def debug(self) -> dict[str, Any]:
+        """Where and how the object is stored, for a look at it; what is in it may change."""
+        from uuid import UUID
 
-    @debug.setter
-    def debug(self, value: bool) -> None:
-        self.__dict__["_parkit_debug"] = bool(value)
+        from .namespace import Namespace
+
+        place = self._parkit
+        return {
+            "encoded_name": place.name.encode(),
+            "namespace": place.namespace,
+            "uuid_bytes": UUID(place.uuid).bytes,
+            "handle": self._handle,
+            "channel": _native.lane.channel(self),
+            "env_stat": Namespace(place.namespace, site_uuid=place.site_uuid)._stats(),
+        }
 
     def drop(self) -> None:
         """Remove the object and all it holds.
@@ -328,21 +339,30 @@ class Object:
         decode_attr_value: Any
     else:
 
-        def encode_attr_key(self, name: str, /) -> bytes:
+        @staticmethod
+        def encode_attr_key(name: str, /) -> bytes:
             """The bytes under which an attribute is stored, for subclasses to replace."""
             return name.encode()
 
-        def decode_attr_key(self, data: bytes, /) -> str:
+        @staticmethod
+        def decode_attr_key(data: bytes, /) -> str:
             """The name of an attribute from what :meth:`encode_attr_key` made of it."""
             return data.decode()
 
-        def encode_attr_value(self, value: Any, /) -> bytes:
+        @staticmethod
+        def encode_attr_value(value: Any, /) -> bytes:
             """The bytes that are stored of an attribute's value, for subclasses to replace: a pickle."""
             return encode_pickle(value)
 
-        def decode_attr_value(self, data: bytes, /) -> Any:
+        @staticmethod
+        def decode_attr_value(data: bytes, /) -> Any:
             """An attribute's value from what :meth:`encode_attr_value` made of it."""
             return decode_pickle(data)
+
+
+def replaces(cls: type[Object], plain: type[Object], hooks: Iterable[str]) -> bool:
+    """Whether a class has another one of the hooks than ``plain``, be it from a base that is not persistent."""
+    return any(getattr(cls, hook, None) is not getattr(plain, hook, None) for hook in hooks)
 
 
 def encode_pickle(value: Any) -> bytes:
