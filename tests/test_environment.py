@@ -57,11 +57,24 @@ def test_setting_a_variable() -> None:
 def test_a_digest() -> None:
     assert parkit.create_string_digest("abc") == "a9993e364706816aba3e25717850c26c9cd0d89d"
     assert parkit.create_string_digest("a", "bc") == parkit.create_string_digest("abc")
+    assert parkit.create_string_digest(b"a", "bc") == parkit.create_string_digest("abc")
     assert len(parkit.create_string_digest()) == 40
 
 
 def test_sizes() -> None:
     assert parkit.get_memory_size() % parkit.get_pagesize() == 0
+
+
+def test_the_size_of_an_object() -> None:
+    text = "x" * 10_000
+    twice: list[Any] = [text, text, {"k": [text]}]
+    assert 10_000 < parkit.get_memory_size(twice) < 12_000
+    twice.append(twice)  # it refers to itself
+    assert 10_000 < parkit.get_memory_size(twice) < 12_000
+    assert parkit.get_memory_size(None) > 0
+    for shared in (int, parkit, parkit.wait):
+        with pytest.raises(TypeError):
+            parkit.get_memory_size(shared)
 
 
 def test_a_polling_loop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar, overload
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_MACHINE: Any = object()
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -88,8 +91,8 @@ def setenv(name: str, value: object, /) -> None:
         os.environ[name] = str(value)
 
 
-def create_string_digest(*segments: str) -> str:
-    """A SHA-1 in hexadecimal over texts one behind another: a short name for long ones, no protection.
+def create_string_digest(*segments: str | bytes) -> str:
+    """A SHA-1 in hexadecimal over texts, or bytes, one behind another: a short name for long ones, no protection.
 
     >>> create_string_digest('some', 'name') == create_string_digest('somename')
     True
@@ -98,17 +101,37 @@ def create_string_digest(*segments: str) -> str:
 
     digest = hashlib.sha1(usedforsecurity=False)
     for segment in segments:
-        digest.update(segment.encode("utf-8", "surrogatepass"))
+        digest.update(segment.encode("utf-8", "surrogatepass") if isinstance(segment, str) else segment)
     return digest.hexdigest()
 
 
-def get_memory_size() -> int:
-    """The size of the machine's memory, in bytes.
+def get_memory_size(target: Any = _MACHINE, /) -> int:
+    """How many bytes of memory an object takes, with all that it refers to; without one, the machine's memory.
 
+    Classes, modules and functions that it refers to are not counted, and what it refers to twice is once.
+
+    :raises TypeError: it is a class, a module or a function
+
+    >>> get_memory_size([1, 'two']) > get_memory_size([])
+    True
     >>> get_memory_size() > 2 ** 20
     True
     """
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if target is _MACHINE:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import gc
+
+    shared = (type, type(os), type(get_memory_size))
+    if isinstance(target, shared):
+        raise TypeError(f"{target!r} is not of one owner: its memory cannot be told")
+    size, seen, found = 0, {id(target)}, [target]
+    while found:
+        size += sum(map(sys.getsizeof, found))
+        # By their ids; the objects are kept meanwhile, as an id may be used again.
+        further = {id(thing): thing for thing in gc.get_referents(*found) if not isinstance(thing, shared)}
+        found = [thing for number, thing in further.items() if number not in seen]
+        seen.update(further)
+    return size
 
 
 def get_pagesize() -> int:
