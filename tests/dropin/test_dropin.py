@@ -1,0 +1,55 @@
+"""Programs in the manner of the original's users, each in a process of its own, on an empty site.
+
+They are written from the page of what the original offers, not from ours: what one of them cannot do is a
+difference, and belongs into docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import processes_of
+
+HERE = Path(__file__).parent
+PROGRAMS = sorted(path.name for path in HERE.glob("*.py") if path != Path(__file__))
+
+#: What a program needs that may not be there.
+NEEDS = {"numpy_dict.py": ["numpy"]}
+#: The switches of docs/compatibility.md that a program needs, set where the program need not be touched.
+SWITCHES = {"queues.py": {"PARKIT_QUEUE_BLOCK": "0"}}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_it_runs_unchanged(program: str, tmp_path: Path) -> None:
+    for module in NEEDS.get(program, []):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    site = str(tmp_path / "site")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PARKIT_")}
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(HERE / program), site],
+        env={**clean, **SWITCHES.get(program, {})},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout.endswith(f"{program.removesuffix('.py')}: fine\n")
+    assert done.stderr == ""
+    assert processes_of(site) == []
+
+
+def test_each_part_of_the_surface_is_used() -> None:
+    import parkit
+
+    text = "\n".join((HERE / program).read_text("utf-8") for program in PROGRAMS)
+    unused = {name for name in parkit.__all__ if not re.search(rf"\b{name}\b", text)}
+    assert unused <= {"PriorityQueue"}  # not of the original
