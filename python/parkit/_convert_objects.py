@@ -180,7 +180,7 @@ def _codecs(cls: type[Any]) -> Codecs:
         if cls.encode_attr_key is not Object.encode_attr_key:  # else names are stored as they are
             attr_key = _mode(cls, Object, "encode_attr_key")
         attr_value = _mode(cls, Object, "encode_attr_value")
-    return Codecs(key, value, hasattr(cls, "get_metadata"), attr_key, attr_value)
+    return Codecs(key, value, getattr(cls, "get_metadata", None) is not None, attr_key, attr_value)
 
 
 def _attribute_name(cls: type[Any], raw: bytes, classes: Mapping[str, str]) -> str | None:
