@@ -369,7 +369,7 @@ class Dict(CacheMethods[K, V], MutableMapping[K, V]):
         get_metadata: Any
     else:
         #: A function of a value whose pickled result is stored beside it; None for none.
-        get_metadata: ClassVar[Any] = None
+        get_metadata = None
 
         @staticmethod
         def encode_key(key: Any, /) -> bytes:

@@ -39,7 +39,7 @@ def test_it_runs_unchanged(program: str, tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PARKIT_")}
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(HERE / program), site],
-        env={**clean, **SWITCHES.get(program, {})},
+        env={**clean, "PARKIT_GLOBAL_SITE_STORAGE_PATH": str(tmp_path / "machine"), **SWITCHES.get(program, {})},
         cwd=tmp_path,
         capture_output=True,
         text=True,
