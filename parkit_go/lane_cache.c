@@ -117,7 +117,57 @@ dict_limits(PyObject *Py_UNUSED(module), PyObject *obj)
     return Py_BuildValue("KKK", (unsigned long long)entries, (unsigned long long)most, (unsigned long long)eviction);
 }
 
+/* dict_claim(obj, key) */
+static PyObject *
+dict_claim(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    pk_got got = {0};
+    dict_key k;
+    int rc, answer = 0;
+    if (pk_arity("dict_claim", nargs, 2, 2) < 0 || pk_key_begin(&k, args[1]) < 0)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w, pkDictClaim(h, k.enc.p, k.enc.len, &answer, &got, w, &words));
+    pk_key_end(&k);
+    if (rc)
+        return rc < 0 ? NULL : pk_raise(rc, &words);
+    if (got.p == NULL)
+        return Py_BuildValue("iO", answer, Py_None);
+    PyObject *value = pk_take(&got);
+    return value == NULL ? NULL : Py_BuildValue("iN", answer, value);
+}
+
+/* dict_unclaim(obj, key) */
+static PyObject *
+dict_unclaim(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    dict_key k;
+    int rc;
+    if (pk_arity("dict_unclaim", nargs, 2, 2) < 0 || pk_key_begin(&k, args[1]) < 0)
+        return NULL;
+    PK_CROSS(rc, args[0], h, w, pkDictUnclaim(h, pk_open_scopes(), k.enc.p, k.enc.len, w, &words));
+    pk_key_end(&k);
+    if (rc)
+        return rc < 0 ? NULL : pk_raise(rc, &words);
+    Py_RETURN_NONE;
+}
+
+/* in_transaction() */
+static PyObject *
+in_transaction(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    pk_scopes *scopes = pk_open_scopes();
+    for (int32_t i = 0; scopes != NULL && i < scopes->n; i++)
+        if (scopes->items[i].mode != 0)
+            Py_RETURN_TRUE;
+    Py_RETURN_FALSE;
+}
+
 PyMethodDef pk_cache_methods[] = {
+    {"in_transaction", in_transaction, METH_NOARGS, "in_transaction() -> bool"},
+    PK_FAST("dict_claim", dict_claim, "dict_claim(obj, key) -> (answer, value)"),
+    PK_FAST("dict_unclaim", dict_unclaim, "dict_unclaim(obj, key)"),
     PK_FAST("dict_store", dict_store, "dict_store(obj, key, value, ttl, how) -> stored"),
     PK_FAST("dict_touch", dict_touch, "dict_touch(obj, key, ttl) -> found"),
     PK_FAST("dict_due", dict_due, "dict_due(obj, key) -> ns"),

@@ -103,3 +103,35 @@ func pkDictSize(handle C.int64_t, scopes *C.pk_scopes, volume, entries, most, ev
 		return err
 	})
 }
+
+// pkDictClaim claims a key; the answer is a coll.Claim. It may write, so that
+// it wants to be called without the GIL where that waits.
+//
+//export pkDictClaim
+func pkDictClaim(handle C.int64_t, key *C.uchar, n C.size_t, answer *C.int, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+	defer guarded("claim", words, &rc)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	if wait == nil {
+		return C.PK_AGAIN
+	}
+	if panicked.Load() != nil {
+		return failed(refusal("claim"), words)
+	}
+	claim, value, err := coll.DictClaim(o.Object, waitOf(wait), bytesOf(key, n))
+	*answer = C.int(claim)
+	if err == nil && claim == coll.ClaimThere {
+		copied(got, value)
+	}
+	return failed(err, words)
+}
+
+//export pkDictUnclaim
+func pkDictUnclaim(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+	defer guarded("end claim", words, &rc)
+	return written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
+		return coll.DictUnclaim(tx, o, bytesOf(key, n))
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"parkit/gocore/errs"
 	"parkit/gocore/keys"
 	"parkit/gocore/object"
+	"parkit/gocore/owner"
 	"parkit/gocore/store"
 )
 
@@ -33,6 +34,8 @@ type attendant struct {
 	timer   stopper
 	due     int64 // what timer is set to; 0 where it is not
 	mine    bool  // that end is of this process, and may not be committed yet
+
+	watched map[owner.Token]func() // ends the watch of a process with a claim
 
 	last atomic.Int64 // stamp given out
 
@@ -138,7 +141,7 @@ func (a *attendant) wait() store.Wait {
 	return store.Wait{Timeout: -1, Interrupted: a.paused.Load}
 }
 
-// Pause stops the timers, waits for what runs, and forgets what was noted.
+// Pause stops timers and watches, waits for what runs, and forgets what was noted.
 func (a *attendant) Pause() {
 	a.paused.Store(true)
 	a.mu.Lock()
@@ -147,7 +150,10 @@ func (a *attendant) Pause() {
 			timer.Stop()
 		}
 	}
-	a.due, a.writing = 0, nil
+	for _, cancel := range a.watched {
+		cancel()
+	}
+	a.due, a.writing, a.watched = 0, nil, nil
 	a.mu.Unlock()
 	// Once it has the lock nothing runs any more; what is about to finds that it
 	// is paused.

@@ -259,11 +259,17 @@ const (
 	StoreSet  StoreHow = iota // whatever is there
 	StoreAdd                  // only where the key is not there
 	StoreKeep                 // as Set, with the end that the entry has, if it is there
+	StoreEnd                  // as Set, and the end of this process's claim
 )
 
 // DictStore is DictSet with an end: due is a time in ns since 1970, 0 for none.
 // It reports whether it stored the entry.
 func DictStore(tx *object.Tx, o *object.Object, e DictEntry, due int64, how StoreHow) (bool, error) {
+	if how == StoreEnd {
+		if err := DictUnclaim(tx, o, e.Key); err != nil {
+			return false, err
+		}
+	}
 	return storeCached(tx, o, e, due, how, e.Head, e.Value)
 }
 

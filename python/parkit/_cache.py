@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union
 
 from . import _native
@@ -131,6 +131,60 @@ class CacheMethods(Object, Generic[K, V]):
     def eviction(self) -> str:
         """Which entries give way when the Dict is full. It is given when the Dict is created."""
         return _EVICTIONS[_native.lane.dict_limits(self)[2]]
+
+    # ---- Results of functions ----
+
+    def memoize(
+        self,
+        expire: Expire = None,
+        ignore: Iterable[str | int] = (),
+        typed: bool = False,
+        key: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """A decorator that keeps the results of a function in this Dict.
+
+        A result is kept under the function's name, a digest of its code and the arguments, however they are given.
+        The digest is of bytecode, constants, defaults and the values that the function closes over, so a function
+        that was changed computes anew; globals and functions that it calls do not count. Arguments count by value, a
+        persistent object as itself; those that no dict takes as a key, and an instance as the first argument of a
+        method, by their pickle.
+
+        If several want one result at once, one computes it and the others wait: threads, coroutines and processes
+        alike. If it fails or dies, the next one computes. Exceptions are not kept; None is. Inside a
+        :func:`transaction` or a :func:`snapshot` of the namespace nobody is waited for. Neither is there within
+        another memoized function, if the keys are in an order in which two could wait for one another; then both
+        compute.
+
+        :param expire: for how long a result is kept, in seconds or as a timedelta; None is for ever
+        :param ignore: names or positions of parameters on which the result does not depend
+        :param typed: whether ``1`` and ``1.0`` are different arguments
+        :param key: called with the arguments, returns what stands for them in the key: anything that can be a key
+        :param name: the function's name in keys; by default that of its module and its qualified name
+        :returns: a decorator. The function it makes has ``__wrapped__``, ``cache_key(...)``, ``invalidate(...)``,
+            ``cache_clear()`` and ``cache_info()``. A coroutine function stays one.
+        :raises TypeError: a generator is decorated; when called, an argument cannot be pickled
+        :raises ValueError: the function has no parameter that is to be ignored
+
+        >>> results = Dict('results', create=True)
+        >>> @results.memoize(expire=3600)
+        ... def area(width, height=1):
+        ...     print('computing')
+        ...     return width * height
+        >>> area(3, 4)
+        computing
+        12
+        >>> area(height=4, width=3)
+        12
+        >>> area.invalidate(3, 4)
+        True
+        >>> area.cache_info()
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=0)
+        """
+        from . import _memoize
+
+        decorator: Any = _memoize.memoize(self, expire, ignore, typed, key, name)  # type: ignore[arg-type]
+        return decorator  # type: ignore[no-any-return]
 
     # ---- For this class and its subclasses ----
 

@@ -175,10 +175,11 @@ def dict_clear(obj: Object, /) -> None:
 
 # ---- Dicts as caches ----
 
-def dict_store(obj: Object, key: Any, value: Any, ttl: int | None, how: Literal[0, 1, 2], /) -> bool:
+def dict_store(obj: Object, key: Any, value: Any, ttl: int | None, how: Literal[0, 1, 2, 3], /) -> bool:
     """Set the value of a key, and what the entry lasts for, in nanoseconds; whether it was set.
 
-    :param how: 0 always, 1 only if the key is not there, 2 with the end that the entry has, if it is there
+    :param how: 0 always, 1 only if the key is not there, 2 with the end that the entry has, if it is there, 3 always,
+        and end this process's claim on the key
     :raises StorageFullError: there is no room within the dict's limits, and nothing gives way
     :raises TooBigError: the entry is larger than the dict may be
     """
@@ -191,6 +192,16 @@ def dict_due(obj: Object, key: Any, /) -> int:
 
     :raises KeyError: it is not there
     """
+
+def dict_claim(obj: Object, key: Any, /) -> tuple[Literal[0, 1, 2], Any]:
+    """Claim a key that has no value, for this process, so that others wait until it is stored.
+
+    Not to be called in a scope. 0, with the value: it is there. 1: the claim is this process's. 2: it is another's;
+    then the object's channel moves when the value is there, or that claim has ended, if only by death.
+    """
+
+def dict_unclaim(obj: Object, key: Any, /) -> None:
+    """End this process's claim on a key, if there is one, and wake who waits."""
 
 def dict_sweep(obj: Object, /) -> tuple[int, bool]:
     """Remove some of the entries that have ended: how many, and whether there are more."""
@@ -419,6 +430,9 @@ def end(space: int, commit: bool, /) -> None:
 
 def scope(space: int, /) -> int:
     """What this thread has open: 0 nothing, 1 a snapshot, 2 a transaction; the innermost counts."""
+
+def in_transaction() -> bool:
+    """Whether this thread has a transaction open, on whatever namespace."""
 
 # ---- Waiting ----
 

@@ -1,0 +1,130 @@
+package coll_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"parkit/gocore/coll"
+	"parkit/gocore/keys"
+	"parkit/gocore/object"
+	"parkit/gocore/owner"
+	"parkit/gocore/store"
+	"parkit/gocore/store/lmdbstore"
+	"parkit/gocore/store/memstore"
+)
+
+var soon = store.Wait{Timeout: time.Minute}
+
+func claim(t *testing.T, o *object.Object, key []byte) (coll.Claim, string) {
+	t.Helper()
+	answer, value, err := coll.DictClaim(o, soon, key)
+	must(t, err)
+	return answer, string(value)
+}
+
+func claimsIn(t *testing.T, backend func(t *testing.T) store.Backend, test func(t *testing.T, o *object.Object, key []byte)) {
+	t.Helper()
+	_, o := newDict(t, backend(t))
+	key, _ := encode(t, "key")
+	test(t, o, key)
+}
+
+// bothBackends runs a test on a new dict of each backend.
+func bothBackends(t *testing.T, test func(t *testing.T, o *object.Object, key []byte)) {
+	t.Run("memory", func(t *testing.T) {
+		claimsIn(t, func(*testing.T) store.Backend { return memstore.New(memstore.Options{}) }, test)
+	})
+	t.Run("lmdb", func(t *testing.T) {
+		claimsIn(t, func(t *testing.T) store.Backend {
+			return lmdbstore.New(filepath.Join(t.TempDir(), "s"), lmdbstore.Options{Profile: func(string) lmdbstore.Profile {
+				return lmdbstore.Profile{Memory: true, NoSync: true, MapSize: 1 << 24}
+			}})
+		}, test)
+	})
+}
+
+// claimAs puts another process's claim on a key.
+func claimAs(t *testing.T, o *object.Object, key []byte, token owner.Token) {
+	t.Helper()
+	dbkey, _ := keys.AppendEntryKey(nil, o.Prefix, keys.TagClaim, key)
+	payload := make([]byte, 8)
+	for i := range payload {
+		payload[i] = byte(token >> (8 * i))
+	}
+	update(t, o.Space, func(tx *object.Tx) error {
+		_, err := tx.Put(dbkey, keys.SealPayload(dbkey, payload))
+		return err
+	})
+}
+
+func TestAClaimEndsWithTheValue(t *testing.T) {
+	bothBackends(t, func(t *testing.T, o *object.Object, key []byte) {
+		for range 2 { // the same process may ask again
+			if answer, _ := claim(t, o, key); answer != coll.ClaimMine {
+				t.Fatalf("answer %d", answer)
+			}
+		}
+		seen := o.Space.Store().Version(o.Channel())
+		update(t, o.Space, func(tx *object.Tx) error {
+			_, err := coll.DictStore(tx, o, coll.DictEntry{Key: key, Value: []byte("v")}, 0, coll.StoreEnd)
+			return err
+		})
+		if o.Space.Store().Version(o.Channel()) == seen {
+			t.Error("nobody was woken")
+		}
+		if answer, value := claim(t, o, key); answer != coll.ClaimThere || value != "v" {
+			t.Fatalf("answer %d, %q", answer, value)
+		}
+		update(t, o.Space, func(tx *object.Tx) error { return coll.DictDel(tx, o, key) })
+		if answer, _ := claim(t, o, key); answer != coll.ClaimMine {
+			t.Fatalf("answer %d", answer)
+		}
+		update(t, o.Space, func(tx *object.Tx) error { return coll.DictUnclaim(tx, o, key) })
+		update(t, o.Space, func(tx *object.Tx) error { return coll.DictUnclaim(tx, o, key) })
+		tx, err := o.Space.Begin(store.Read, store.Wait{})
+		must(t, err)
+		defer tx.Abort()
+		var one [1]store.Entry
+		if n, err := tx.Scan(store.Prefix(keys.AppendTag(nil, o.Prefix, keys.TagClaim)), one[:]); n != 0 || err != nil {
+			t.Fatalf("%d claims are left, %v", n, err)
+		}
+	})
+}
+
+func TestAClaimOfAnotherProcessIsWaitedForUntilItDies(t *testing.T) {
+	bothBackends(t, func(t *testing.T, o *object.Object, key []byte) {
+		other, life, err := owner.Take(o.Space.Store())
+		must(t, err)
+		claimAs(t, o, key, other)
+		seen := o.Space.Store().Version(o.Channel())
+		if answer, _ := claim(t, o, key); answer != coll.ClaimOthers {
+			t.Fatalf("answer %d", answer)
+		}
+		update(t, o.Space, func(tx *object.Tx) error { return coll.DictUnclaim(tx, o, key) })
+		if answer, _ := claim(t, o, key); answer != coll.ClaimOthers {
+			t.Fatal("another process's claim was given up")
+		}
+		must(t, life.Release())
+		for answer := coll.ClaimOthers; answer != coll.ClaimMine; {
+			if seen, err = o.Space.Store().WaitChange(t.Context(), o.Channel(), seen, soon); err != nil {
+				t.Fatal(err)
+			}
+			answer, _ = claim(t, o, key)
+		}
+	})
+}
+
+func TestAClaimThatADeadProcessLeftIsFoundOut(t *testing.T) {
+	bothBackends(t, func(t *testing.T, o *object.Object, key []byte) {
+		claimAs(t, o, key, 12345) // nobody's
+		for {
+			seen := o.Space.Store().Version(o.Channel())
+			if answer, _ := claim(t, o, key); answer == coll.ClaimMine {
+				return
+			}
+			_, err := o.Space.Store().WaitChange(t.Context(), o.Channel(), seen, soon)
+			must(t, err)
+		}
+	})
+}
