@@ -7,7 +7,8 @@
 // Each imports only what stands to its right:
 //
 //	site ──▶ object ─▶ keys ─▶ errs      directories, paths, profiles
-//	  │        │ └───▶ store ─▶ errs     one ordered keyspace a namespace
+//	  │        │        └──▶ crc         sums of records, made while they are copied
+//	  │        └─────▶ store ─▶ errs     one ordered keyspace a namespace
 //	  │      coll ──▶ owner              dicts and what else objects hold
 //	  └────▶ store/lmdbstore             the storage that users get
 //	           └─▶ lockfile              files locked for as long as a process lives

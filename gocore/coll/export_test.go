@@ -39,3 +39,10 @@ var (
 	TicketKey = ticketKey
 	OrderKey  = orderKey
 )
+
+// LimitPieces bounds what files keep in one piece, until reset is called.
+func LimitPieces(most int64) (reset func()) {
+	before := maxPiece
+	maxPiece = most
+	return func() { maxPiece = before }
+}

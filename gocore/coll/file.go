@@ -24,15 +24,16 @@ import (
 const (
 	// MaxFile is the largest size of a file: no process could map more.
 	MaxFile = 1 << 47
-	// MaxPiece is the most that FileSet keeps in one piece.
-	MaxPiece = 1 << 30
 	// maxChunk bounds what a state may say of chunks before it is damaged.
-	maxChunk = MaxPiece
+	maxChunk = 1 << 30
 	// A file larger than residentFile is read in passing: each residentPart of
 	// it does not stay in the process's working set.
 	residentFile = 64 << 20
 	residentPart = 4 << 20
 )
+
+// maxPiece is the most that FileSet keeps in one piece.
+var maxPiece int64 = 1 << 30
 
 // fileLayout is a file's state.
 type fileLayout struct {
@@ -217,15 +218,14 @@ func FileTruncate(tx *object.Tx, o *object.Object, size int64) error {
 	return l.store(tx, o)
 }
 
-// FileSet replaces the whole content. Up to MaxPiece it then lies in one
-// piece. data must not alias what the transaction handed out.
+// FileSet replaces the whole content. Up to 1 GiB of it then lie in one piece. data must not alias what the transaction handed out.
 func FileSet(tx *object.Tx, o *object.Object, data []byte) error {
 	l, err := fileLayoutOf(tx, o)
 	if err != nil {
 		return err
 	}
 	n := int64(len(data))
-	if n == 0 || n > MaxPiece {
+	if n == 0 || n > maxPiece {
 		_, err := FileWrite(tx, o, 0, data, true)
 		return err
 	}

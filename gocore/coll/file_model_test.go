@@ -22,6 +22,7 @@ type fileModel struct {
 	space *object.Space
 	o     *object.Object
 	chunk int
+	piece int
 	tx    *object.Tx
 	held  []byte
 	stack [][]byte
@@ -159,8 +160,8 @@ func (m *fileModel) steps() map[string]func(*rapid.T) {
 			need(t, m.update(func(tx *object.Tx) error { return coll.FileSet(tx, m.o, data) }))
 			m.held = data
 			m.look(t, func(tx *object.Tx) {
-				if _, ok, err := coll.FileView(tx, m.o); !ok || err != nil {
-					t.Fatalf("content that was set is not in one piece: %v", err)
+				if _, ok, err := coll.FileView(tx, m.o); ok != (len(data) <= max(m.piece, m.chunk)) || err != nil {
+					t.Fatalf("%d bytes that were set are in one piece: %v, %v", len(data), ok, err)
 				}
 			})
 		},
@@ -231,6 +232,8 @@ func TestAFileHoldsWhatASliceDoes(t *testing.T) {
 			defer runtime.UnlockOSThread()
 			rapid.Check(t, func(t *rapid.T) {
 				m := &fileModel{chunk: rapid.SampledFrom([]int{4, 7, 100, 5000}).Draw(t, "chunk")}
+				m.piece = rapid.SampledFrom([]int{1 << 30, 1 << 30, 5 * m.chunk / 2}).Draw(t, "piece")
+				defer coll.LimitPieces(int64(m.piece))()
 				m.space, m.o = newFile(t, open(), m.chunk)
 				defer func() {
 					if m.tx != nil {

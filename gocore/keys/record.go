@@ -2,8 +2,8 @@ package keys
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 
+	"parkit/gocore/crc"
 	"parkit/gocore/errs"
 )
 
@@ -52,12 +52,10 @@ const (
 	MaxStateSize = 72
 	// stampSize is the size of a due time or a ticket in an entry record.
 	stampSize = 8
-	// chunk is how much is copied before it is summed: it is still in the
-	// cache then, so that a large value is read from memory once.
-	chunk = 64 << 10
+	// large is from which size on a part of a value is summed while it is
+	// copied, so that it is read from memory once.
+	large = 4 << 10
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // SealSize is the size of the entry record of a value of value bytes with a
 // key of own bytes, 0 for none.
@@ -78,19 +76,18 @@ func Seal(dst, dbkey []byte, flags byte, own []byte, value ...[]byte) {
 		at += copy(dst[at:], own)
 	}
 	dst[crcSize] = flags
-	crc := crc32.Update(0, castagnoli, dbkey)
+	sum := crc.Update(0, dbkey)
 	done := crcSize
 	for _, part := range value {
-		for len(part) > chunk {
-			at += copy(dst[at:], part[:chunk])
-			part = part[chunk:]
-			crc = crc32.Update(crc, castagnoli, dst[done:at])
-			done = at
+		if len(part) < large {
+			at += copy(dst[at:], part)
+			continue
 		}
-		at += copy(dst[at:], part)
+		sum = crc.Copy(crc.Update(sum, dst[done:at]), dst[at:], part)
+		at += len(part)
+		done = at
 	}
-	crc = crc32.Update(crc, castagnoli, dst[done:at])
-	binary.LittleEndian.PutUint32(dst, crc)
+	binary.LittleEndian.PutUint32(dst, crc.Update(sum, dst[done:at]))
 }
 
 // Open checks an entry record and takes it apart; own is nil where it has
@@ -341,7 +338,7 @@ func Verify(dbkey, record []byte) error {
 }
 
 func sum(dbkey, rest []byte) uint32 {
-	return crc32.Update(crc32.Update(0, castagnoli, dbkey), castagnoli, rest)
+	return crc.Update(crc.Update(0, dbkey), rest)
 }
 
 func sumHolds(dbkey, record []byte) bool {

@@ -16,7 +16,7 @@ func TestEntryRecordsRoundTripAndShowDamage(t *testing.T) {
 		dbkey := rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(t, "key")
 		own := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "own")
 		head := rapid.SliceOfN(rapid.Byte(), 0, 6).Draw(t, "head")
-		body := bytes.Repeat([]byte{7, 8, 9}, rapid.SampledFrom([]int{0, 1, 50, chunk, chunk + 1}).Draw(t, "body"))
+		body := bytes.Repeat([]byte{7, 8, 9}, rapid.SampledFrom([]int{0, 1, 50, large, large + 1}).Draw(t, "body"))
 		record := make([]byte, SealSize(len(own), len(head)+len(body)))
 		Seal(record, dbkey, 0, own, head, body)
 		_, gotOwn, value, err := Open(dbkey, record)
