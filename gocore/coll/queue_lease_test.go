@@ -20,6 +20,7 @@ import (
 	"parkit/gocore/object"
 	"parkit/gocore/owner"
 	"parkit/gocore/store"
+	"parkit/gocore/store/memstore"
 )
 
 // hand is somebody who takes items: a process, as far as the queue can tell.
@@ -551,4 +552,34 @@ func TestAnEmptyTakeKeepsTheDeadLettersItMade(t *testing.T) {
 			need(t, space.Close())
 		})
 	}
+}
+
+// After a reboot nobody who held anything lives.
+func TestAfterARebootEverythingLeasedIsBack(t *testing.T) {
+	backend := memstore.New(memstore.Options{Durable: true})
+	_, o := newQueue(t, backend, 0, 0)
+	forever := store.Wait{Timeout: -1}
+	token, err := owner.Own(o.Space.Store())
+	need(t, err)
+	for i := range 3 {
+		need(t, coll.QueuePutWait(o, forever, nil, []byte{byte(i)}))
+	}
+	for range 2 {
+		_, _, err := coll.QueueLeaseWait(o, forever, coll.Terms{Owner: token, For: time.Hour}, nil)
+		need(t, err)
+	}
+	backend.Crash(memstore.LoseUnsynced)
+	raw, err := backend.Open("arrays", false)
+	need(t, err)
+	space, err := object.Open(raw, "arrays")
+	need(t, err)
+	again := space.Object(o.ID, o.Name)
+	for i := range 3 {
+		value, err := coll.QueueTakeWait(again, store.Wait{}, nil)
+		need(t, err)
+		if value[0] != byte(i) {
+			t.Fatalf("took %d, want %d", value[0], i)
+		}
+	}
+	need(t, space.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,13 @@ import (
 var held = struct {
 	sync.Mutex
 	files map[inode]*Lock
-}{files: map[inode]*Lock{}}
+	// peers are the lock files of other processes that Held looked at, open
+	// so that it need not open them again, by path. None of them is in files.
+	peers map[string]peer
+}{files: map[inode]*Lock{}, peers: map[string]peer{}}
+
+// mostPeers bounds the files that are kept open to look at.
+const mostPeers = 256
 
 // A lock file's first byte is the lock. The second is held for the moment in
 // which the file is made and locked, or found dead and removed: so that nobody
@@ -34,6 +41,11 @@ const (
 
 func byteLock(kind int16, at int64) *unix.Flock_t {
 	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1}
+}
+
+type peer struct {
+	file *os.File
+	at   inode
 }
 
 type inode struct{ device, number uint64 }
@@ -75,8 +87,12 @@ func Take(path string) (*Lock, error) {
 // held.
 func enter(path string) (*os.File, inode, error) {
 	for {
-		if at, ok := inodeOf(path); ok && held.files[at] != nil {
-			return nil, at, errs.Newf(errs.WouldBlock, "lock", path, "process %d (this one) holds it", os.Getpid())
+		if at, ok := inodeOf(path); ok {
+			if held.files[at] != nil {
+				return nil, at, errs.Newf(errs.WouldBlock, "lock", path, "process %d (this one) holds it", os.Getpid())
+			}
+			// To close it later would drop the lock that is taken now.
+			dropPeers(func(_ string, p peer) bool { return p.at == at })
 		}
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -142,19 +158,71 @@ func (l *Lock) In(path string) bool {
 func Holder(path string) (pid int, alive bool, err error) {
 	held.Lock()
 	defer held.Unlock()
-	if at, ok := inodeOf(path); ok && held.files[at] != nil {
-		return os.Getpid(), true, nil
+	file, pid, alive, err := look(path)
+	if file != nil {
+		_ = file.Close() // nothing was written
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	return pid, alive, err
+}
+
+// look opens a file that is not this process's own, and says who holds its lock.
+// It needs held.
+func look(path string) (file *os.File, pid int, alive bool, err error) {
+	if at, ok := inodeOf(path); ok && held.files[at] != nil {
+		return nil, os.Getpid(), true, nil
+	}
+	file, err = os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, false, nil
+		return nil, 0, false, nil
 	}
 	if err != nil {
-		return 0, false, errs.Wrap(errs.IO, "look at lock", path, err)
+		return nil, 0, false, errs.Wrap(errs.IO, "look at lock", path, err)
 	}
-	defer file.Close()
 	pid, alive, err = askHolder(file)
-	return pid, alive, errs.Wrap(errs.IO, "look at lock", path, err)
+	return file, pid, alive, errs.Wrap(errs.IO, "look at lock", path, err)
+}
+
+// Held reports whether anybody, this process included, holds the lock of a
+// file. It is Holder for those who ask again and again.
+func Held(path string) (bool, error) {
+	held.Lock()
+	defer held.Unlock()
+	if p, ok := held.peers[path]; ok {
+		if _, alive, err := askHolder(p.file); err == nil && alive {
+			return true, nil
+		}
+		_ = p.file.Close() // nothing was written
+		delete(held.peers, path)
+		// Another file may have the name now.
+	}
+	file, _, alive, err := look(path)
+	if file == nil {
+		return alive, err
+	}
+	var st unix.Stat_t
+	if alive && len(held.peers) < mostPeers && unix.Fstat(int(file.Fd()), &st) == nil {
+		held.peers[path] = peer{file, inode{uint64(st.Dev), uint64(st.Ino)}}
+	} else {
+		_ = file.Close() // nothing was written
+	}
+	return alive, err
+}
+
+// Forget closes what is kept open to look at files in a directory.
+func Forget(dir string) {
+	held.Lock()
+	defer held.Unlock()
+	dropPeers(func(path string, _ peer) bool { return filepath.Dir(path) == dir })
+}
+
+// dropPeers needs held.
+func dropPeers(which func(path string, p peer) bool) {
+	for path, p := range held.peers {
+		if which(path, p) {
+			_ = p.file.Close() // nothing was written
+			delete(held.peers, path)
+		}
+	}
 }
 
 func askHolder(file *os.File) (pid int, alive bool, err error) {

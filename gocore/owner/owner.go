@@ -9,7 +9,7 @@ package owner
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
+	"encoding/hex"
 	"sync"
 
 	"parkit/gocore/errs"
@@ -26,7 +26,9 @@ const Nobody = ^Token(0)
 // prefix begins the names of the leases that prove life.
 const prefix = "own-"
 
-func (t Token) lease() string { return fmt.Sprintf("%s%016x", prefix, uint64(t)) }
+func (t Token) lease() string {
+	return prefix + hex.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(t)))
+}
 
 // mine are this process's tokens. A forked child has none of them: its copy of
 // the library begins with an empty table.

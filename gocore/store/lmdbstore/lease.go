@@ -58,6 +58,7 @@ func (s *Space) dropLeases() {
 		l.lock.Release()
 	}
 	s.leases.held = nil
+	lockfile.Forget(s.dir)
 }
 
 // Leased reports whether a process, this one included, holds a lease. The file
@@ -68,7 +69,7 @@ func (s *Space) Leased(name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, alive, err := lockfile.Holder(path)
+	alive, err := lockfile.Held(path)
 	if err != nil || alive {
 		return alive, leaseFailure(op, name, err)
 	}
