@@ -104,6 +104,17 @@ queue_state(PyObject *Py_UNUSED(module), PyObject *obj)
                          (unsigned long long)state.dead, (unsigned long long)state.attempts, (unsigned)state.flags);
 }
 
+static PyObject *
+queue_attend(PyObject *Py_UNUSED(module), PyObject *obj)
+{
+    pk_words words = {0};
+    int rc;
+    PK_CROSS(rc, obj, h, w, ((void)w, pkQueueAttend(h, &words)));
+    if (rc)
+        return rc < 0 ? NULL : pk_raise(rc, &words);
+    Py_RETURN_NONE;
+}
+
 static uint64_t
 number(const unsigned char **p)
 {
@@ -172,6 +183,7 @@ queue_revive(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t narg
 PyMethodDef pk_lease_methods[] = {
     PK_FAST("queue_lease", queue_lease, "queue_lease(obj, block, timeout, hold) -> (item, lease)"),
     PK_FAST("queue_settle", queue_settle, "queue_settle(obj, what, lease, seconds, why) -> lease"),
+    {"queue_attend", queue_attend, METH_O, "queue_attend(obj)"},
     {"queue_length", queue_length, METH_O, "queue_length(obj) -> int"},
     {"queue_state", queue_state, METH_O, "queue_state(obj) -> (length, limit, pending, leased, dead, attempts, flags)"},
     PK_FAST("queue_dead", queue_dead, "queue_dead(obj, after) -> [(number, attempts, when, why, item)]"),

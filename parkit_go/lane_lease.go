@@ -135,6 +135,16 @@ func currentState(o *opened, scopes *C.pk_scopes, wait *C.pk_wait) (object.State
 	return o.PeekState()
 }
 
+//export pkQueueAttend
+func pkQueueAttend(handle C.int64_t, words *C.pk_words) (rc C.int) {
+	defer guarded("attend to queue", words, &rc)
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	return failed(coll.QueueAttend(o.Object), words)
+}
+
 // lettersAtOnce is how many dead letters cross at once.
 const lettersAtOnce = 64
 

@@ -131,6 +131,31 @@ def test_those_who_wait_are_woken_by_a_death(begin: Begin, site: str, q: Queue[A
     assert q.get(timeout=30) == "a"
 
 
+def test_other_waits_hear_of_a_death_too(begin: Begin, site: str, q: Queue[Any]) -> None:
+    import asyncio
+
+    from parkit import aio
+
+    q.put("a")
+    hold = "x = Queue('q').get(lease=True)\nprint('held', flush=True)\nsys.stdin.read()"
+    holder = begin(site, hold)
+    assert line(holder) == "held"
+    timer = threading.Timer(0.05, holder.kill)
+    timer.start()
+    parkit.wait(q, lambda: q.qsize() == 1, timeout=30)
+    timer.join()
+    holder = begin(site, hold)
+    assert line(holder) == "held"
+
+    async def main() -> Any:
+        waiting = asyncio.create_task(aio.get(q, timeout=30))
+        await asyncio.sleep(0)
+        holder.kill()
+        return await waiting
+
+    assert asyncio.run(main()) == "a"
+
+
 def test_a_process_that_ends_gives_back_what_it_held(begin: Begin, site: str, q: Queue[Any]) -> None:
     q.put("a")
     process = begin(site, "Queue('q').get(lease=True)\nprint('held', flush=True)")

@@ -151,3 +151,38 @@ func TestAfterARebootEverythingLeasedIsBack(t *testing.T) {
 	}
 	need(t, space.Close())
 }
+
+// Who waits for any change of a queue hears of a death too, where somebody
+// attends to it; and the attendant ends with the leases, and with the space.
+func TestAnAttendantTellsOfDeathsToThoseWhoOnlyWaitForAChange(t *testing.T) {
+	for name, open := range backends(t) {
+		t.Run(name, func(t *testing.T) {
+			space, o := newQueue(t, open(), 0, 0)
+			forever := store.Wait{Timeout: -1}
+			need(t, coll.QueueAttend(o)) // there is nothing to do
+			for round := range 3 {
+				h := newHand(t, space)
+				need(t, space.Update(forever, func(tx *object.Tx) error { return coll.QueuePut(tx, o, nil, []byte{1}) }))
+				_, _, err := coll.QueueLeaseWait(o, forever, coll.Terms{Owner: h.token}, nil)
+				need(t, err)
+				seen := space.Store().Version(o.Channel())
+				need(t, coll.QueueAttend(o))
+				need(t, coll.QueueAttend(o))
+				if round == 2 {
+					break // it runs when the space is closed
+				}
+				h.dies(t)
+				if _, err := space.Store().WaitChange(t.Context(), o.Channel(), seen, store.Wait{Timeout: 20 * time.Second}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := coll.QueueTakeWait(o, store.Wait{}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			need(t, space.Close())
+			if err := coll.QueueAttend(o); !errs.Has(err, errs.Stale) {
+				t.Error(err)
+			}
+		})
+	}
+}

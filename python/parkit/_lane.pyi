@@ -389,6 +389,9 @@ def queue_settle(
     :raises LeaseLostError: the lease does not hold the item
     """
 
+def queue_attend(obj: Object, /) -> None:
+    """While items are leased, have this process see to those that come back: to be called before any other wait."""
+
 def queue_length(obj: Object, /) -> int:
     """The number of items to take, after those of leases that have ended came back."""
 

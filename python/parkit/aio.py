@@ -31,7 +31,7 @@ from . import _native, _open
 from .errors import TransactionError, WaitTimeout
 from .queue import _SHUT, Queue
 from .transaction import scoped
-from .wait import asked, deadline_of, holds, left, pauses, too_late, watched
+from .wait import asked, attend, deadline_of, holds, left, pauses, too_late, watched
 
 # asyncio is imported when it is used: to import parkit must not take that long.
 
@@ -86,6 +86,7 @@ async def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeou
         seen = _counts(space, channels)
         if holds(objects, condition, space):
             return
+        attend(objects)
         if not await _bridge.moved(space, seen, left(deadline)):
             raise too_late(objects)
 
@@ -174,6 +175,7 @@ async def _whenever(
                 f"wait {queue.path}: inside a transaction or a snapshot of the namespace nothing that others do is "
                 "seen; wait outside of it"
             )
+        attend((queue,))
         await _bridge.moved(space, seen, left(deadline))
 
 

@@ -13,6 +13,9 @@ from .transaction import scoped, snapshot
 
 __all__ = ["wait"]
 
+# gocore/object's KindQueue.
+_QUEUE = 3
+
 # Without an object to wait for, the condition is looked at again after these pauses, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
@@ -58,6 +61,7 @@ def _wait_for_change(objects: tuple[Object, ...], condition: Callable[[], Any], 
         seen = _native.lane.change_count(space, channel)
         if holds(objects, condition, space):
             return
+        attend(objects)
         if _native.lane.wait_change(space, channel, seen, left(deadline)) < 0:
             raise too_late(objects)
 
@@ -117,6 +121,13 @@ def holds(objects: tuple[Object, ...], condition: Callable[[], Any], space: int)
             "wait outside of it"
         )
     return False
+
+
+def attend(objects: tuple[Object, ...]) -> None:
+    """Hear also of changes that nobody makes: of items that come back to a queue from a process that died."""
+    for obj in objects:
+        if obj._parkit_kind == _QUEUE:
+            _native.lane.queue_attend(obj)
 
 
 def pauses(condition: Callable[[], Any], deadline: float | None) -> Iterator[float]:
