@@ -153,6 +153,45 @@ dict_unclaim(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t narg
     Py_RETURN_NONE;
 }
 
+/* dict_incr(obj, key, delta, default): NotImplemented where the sum is Python's to
+ * find. */
+static PyObject *
+dict_incr(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    pk_words words = {0};
+    pk_got got = {0};
+    pk_value delta, initial = {0};
+    dict_key k;
+    int rc = 0, plain = 0;
+    if (pk_arity("dict_incr", nargs, 4, 4) < 0 || pk_key_begin(&k, args[1]) < 0)
+        return NULL;
+    if (pk_encode_value(args[2], &delta) < 0) {
+        pk_key_end(&k);
+        return NULL;
+    }
+    if (args[3] != Py_None && pk_encode_value(args[3], &initial) < 0) {
+        pk_value_free(&delta);
+        pk_key_end(&k);
+        return NULL;
+    }
+    if (delta.bodylen == 0 && initial.bodylen == 0) { /* as those of all numbers */
+        pk_entry e = pk_entry_of(&k, &delta);
+        e.body = initial.head;
+        e.bodylen = (size_t)initial.headlen;
+        PK_CROSS(rc, args[0], h, w, pkDictIncr(h, pk_open_scopes(), &e, &plain, &got, w, &words));
+    }
+    pk_value_free(&initial);
+    pk_value_free(&delta);
+    pk_key_end(&k);
+    if (!plain && (rc == PK_OK || rc == PK_NOTFOUND))
+        Py_RETURN_NOTIMPLEMENTED;
+    if (rc == PK_NOTFOUND)
+        return pk_key_error(args[1]);
+    if (rc)
+        return rc < 0 ? NULL : pk_raise(rc, &words);
+    return pk_take(&got);
+}
+
 /* in_transaction() */
 static PyObject *
 in_transaction(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -165,6 +204,7 @@ in_transaction(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 }
 
 PyMethodDef pk_cache_methods[] = {
+    PK_FAST("dict_incr", dict_incr, "dict_incr(obj, key, delta, default) -> sum"),
     {"in_transaction", in_transaction, METH_NOARGS, "in_transaction() -> bool"},
     PK_FAST("dict_claim", dict_claim, "dict_claim(obj, key) -> (answer, value)"),
     PK_FAST("dict_unclaim", dict_unclaim, "dict_unclaim(obj, key)"),

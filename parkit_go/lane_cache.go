@@ -10,6 +10,7 @@ import (
 
 	"parkit/gocore/coll"
 	"parkit/gocore/object"
+	"parkit/gocore/store"
 )
 
 // dueOf is when what lasts for ttl ns from now ends; 0 for a negative ttl, which
@@ -134,4 +135,25 @@ func pkDictUnclaim(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size
 	return written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
 		return coll.DictUnclaim(tx, o, bytesOf(key, n))
 	})
+}
+
+// pkDictIncr adds to a value; plain is 0 where that is Python's to do.
+//
+//export pkDictIncr
+func pkDictIncr(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, plain *C.int, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+	defer guarded("count in dict", words, &rc)
+	var sum []byte
+	*plain = 1
+	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
+		sum, err = coll.DictIncr(tx, o, bytesOf(e.key, e.keylen), bytesOf(e.own, e.ownlen), bytesOf(e.head, e.headlen), bytesOf(e.body, e.bodylen))
+		if err == coll.ErrNotPlain {
+			*plain = 0
+			return store.ErrNotFound // which has no words, and undoes nothing
+		}
+		return err
+	})
+	if rc == C.PK_OK {
+		copied(got, sum)
+	}
+	return rc
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -272,6 +274,62 @@ def test_a_class_with_hooks_has_it_as_well() -> None:
     assert u.expire_time("a") is None
     with pytest.raises(KeyError, match="zz"):
         u.expire_time("zz")
+
+
+# ---- Counting ----
+
+
+def test_counting(d: Dict[Any, Any]) -> None:
+    assert d.incr("n") == 1
+    assert d.incr("n", 5) == 6
+    assert d.decr("n", 2) == 4
+    assert d.incr("new", 1, default=10) == 11
+    assert d.incr("n", 0.5) == 4.5
+    with pytest.raises(KeyError, match="absent"):
+        d.incr("absent", default=None)
+    d["text"] = "a"
+    with pytest.raises(TypeError):
+        d.incr("text")
+    assert d.incr("text", "b") == "ab"
+    d["big"] = 2**63 - 1
+    assert d.incr("big") == 2**63
+    assert d.incr("big", 2**70) == 2**63 + 2**70
+    assert d.decr("big", 2**70 + 1) == 2**63 - 1
+    d["flag"] = True
+    assert d.incr("flag") == 2
+    d["none"] = None
+    with pytest.raises(TypeError):
+        d.incr("none")
+    assert d == {"n": 4.5, "new": 11, "text": "ab", "big": 2**63 - 1, "flag": 2, "none": None}
+
+
+def test_counting_keeps_the_end(d: Dict[Any, Any]) -> None:
+    for value, delta in ((1, 1), ("a", "b")):
+        d.set("n", value, expire=60)
+        due = d.expire_time("n")
+        d.incr("n", delta)
+        assert d.expire_time("n") == due
+    ended(d, "n", 5)
+    assert d.incr("n") == 1
+    assert d.expire_time("n") is None
+
+
+def test_counting_in_several_processes_loses_none(d: Dict[Any, Any], site: str) -> None:
+    source = (
+        "import parkit, sys; parkit.set_default_site(sys.argv[1])\n"
+        "d = parkit.Dict('cache')\n"
+        "for n in range(500): d.incr('n'); d.incr('text', 'x', default='')\n"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", source, site]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in running] == [0] * 3
+    assert d["n"] == len(d["text"]) == 1500
+
+
+def test_counting_through_hooks() -> None:
+    u = Upper("upper", create=True)
+    u["a"] = "x"
+    assert u.incr("A", "y") == "xy"
+    assert u["a"] == "xy"
 
 
 # ---- The size ----

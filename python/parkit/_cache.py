@@ -108,6 +108,42 @@ class CacheMethods(Object, Generic[K, V]):
             removed += count
         return removed
 
+    # ---- Counting ----
+
+    def incr(self, key: K, delta: Any = 1, default: Any = 0) -> Any:
+        """Add ``delta`` to the value of ``key``, or to ``default`` if it is not there, and return the sum.
+
+        Of several that count at once none is lost, in whatever processes. An entry keeps the end that it has.
+
+        :raises KeyError: the key is not there, and ``default`` is None
+        :raises TypeError: the value and ``delta`` cannot be added
+
+        >>> hits = Dict('web/hits', create=True)
+        >>> hits.incr('/'), hits.incr('/', 10), hits.decr('/')
+        (1, 11, 10)
+        """
+        if not self._parkit_codes_values:
+            try:
+                total = _native.lane.dict_incr(self, self._parkit_key(key), delta, default)
+            except KeyError:
+                raise KeyError(key) from None
+            if total is not NotImplemented:
+                return total
+        from .transaction import transaction
+
+        whole: Any = self
+        with transaction(self):
+            value = whole.get(key, default)
+            if value is None and key not in whole:
+                raise KeyError(key)
+            value = value + delta
+            _native.lane.dict_store(self, self._parkit_key(key), self._parkit_value(value), None, _KEEP)
+        return value
+
+    def decr(self, key: K, delta: Any = 1, default: Any = 0) -> Any:
+        """Subtract ``delta``; as :meth:`incr`."""
+        return self.incr(key, -delta, default)
+
     # ---- How large it is ----
 
     def volume(self) -> int:

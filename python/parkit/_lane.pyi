@@ -193,6 +193,14 @@ def dict_due(obj: Object, key: Any, /) -> int:
     :raises KeyError: it is not there
     """
 
+def dict_incr(obj: Object, key: Any, delta: Any, default: Any, /) -> Any:
+    """Add to a value, or to ``default`` if the key is not there, and return the sum; its end stays.
+
+    NotImplemented, and nothing is changed: not both are numbers of 64 bits, or the sum is none.
+
+    :raises KeyError: the key is not there, and ``default`` is None
+    """
+
 def dict_claim(obj: Object, key: Any, /) -> tuple[Literal[0, 1, 2], Any]:
     """Claim a key that has no value, for this process, so that others wait until it is stored.
 
