@@ -277,7 +277,7 @@ while True:
 
 
 @BOTH
-@pytest.mark.parametrize("items", [300, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("items", [300, pytest.param(5_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_processes_that_die_at_random_lose_and_double_nothing(
     tmp_path: Any, site: str, items: int, memory: bool
 ) -> None:
