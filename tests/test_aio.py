@@ -515,6 +515,57 @@ def test_join_and_shutdown(q: Queue[str]) -> None:
     run(main())
 
 
+def test_an_item_whose_holder_dies_comes_to_who_waits(site: str, q: Queue[str]) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys, parkit; parkit.set_default_site(sys.argv[1])\n"
+         "lease = parkit.Queue('q').lease(); print('held', flush=True); sys.stdin.read()", site],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    q.put("a")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+
+    async def main() -> None:
+        getting = asyncio.create_task(aio.get(q))
+        await until_watching(1)
+        holder.kill()
+        assert await getting == "a"
+        assert watches() == 0
+
+    run(main())
+    holder.communicate()
+
+
+def test_a_lease_is_waited_for(q: Queue[str]) -> None:
+    async def main() -> None:
+        with pytest.raises(queue.Empty):
+            await aio.lease(q, wait=0)
+        waiting = asyncio.create_task(aio.lease(q, timeout=PATIENCE))
+        await until_watching(1)
+        q.put("a")
+        with await waiting as item:
+            assert (item, q.leased_count) == ("a", 1)
+        assert (q.leased_count, q.unfinished_tasks) == (0, 0)
+        q.put("b")
+        with pytest.raises(ZeroDivisionError), await aio.lease(q):
+            raise ZeroDivisionError
+        assert q.get() == "b"
+
+    run(main())
+
+
+def test_an_item_whose_lease_is_over_comes_to_who_waits(q: Queue[str]) -> None:
+    q.put("a")
+    held = q.lease(timeout=0.05)
+
+    async def main() -> None:
+        assert await aio.get(q, timeout=PATIENCE) == "a"
+
+    run(main())
+    del held
+
+
 def test_a_queue_in_a_transaction(q: Queue[str]) -> None:
     async def main() -> None:
         with transaction(q):

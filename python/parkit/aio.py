@@ -29,13 +29,14 @@ from typing import Any, TypeVar
 
 from . import _native, _open
 from .errors import TransactionError, WaitTimeout
+from .lease import Leased
 from .queue import _SHUT, Queue
 from .transaction import scoped
 from .wait import asked, attend, deadline_of, holds, left, pauses, too_late, watched
 
 # asyncio is imported when it is used: to import parkit must not take that long.
 
-__all__ = ["get", "join", "put", "wait"]
+__all__ = ["get", "join", "lease", "put", "wait"]
 
 T = TypeVar("T")
 
@@ -111,6 +112,35 @@ async def get(queue: Queue[T], timeout: float | None = None) -> T:
     'kitchen'
     """
     return await _whenever(queue, timeout, lambda length, limit, pending: length > 0, queue.get_nowait, _queue.Empty)
+
+
+async def lease(queue: Queue[T], timeout: float | None = None, wait: float | None = None) -> Leased[T]:
+    """Take the next item of a queue by a lease: its ``lease`` for coroutines.
+
+    :param timeout: for how many seconds the item may be held; None is for as long as the process lives
+    :param wait: for how many seconds to wait for an item; None is for ever, 0 not at all
+    :raises queue.Empty: there was none in time
+    :raises ShutDown: the queue is empty and was shut down
+    :raises TransactionError: it would have to wait inside a transaction or snapshot of the namespace
+
+    >>> import asyncio
+    >>> from parkit import aio
+    >>> stairs = Queue('house/stairs', create=True)
+    >>> stairs.put('sweep')
+    >>> async def main():
+    ...     with await aio.lease(stairs) as job:
+    ...         await asyncio.sleep(0)
+    ...         return job
+    >>> asyncio.run(main()), stairs.leased_count
+    ('sweep', 0)
+    """
+    return await _whenever(
+        queue,
+        wait,
+        lambda length, limit, pending: length > 0,
+        lambda: queue.lease(timeout, block=False),
+        _queue.Empty,
+    )
 
 
 async def put(queue: Queue[T], item: T, timeout: float | None = None) -> None:
