@@ -9,6 +9,7 @@ import json
 import pickle
 import shutil
 import tarfile
+import threading
 import zipfile
 from typing import Any
 
@@ -191,6 +192,40 @@ def test_replaced_content_of_a_buffers_size_changes_in_one_commit() -> None:
         pass
     assert file.size == 0
     assert file.version == before + 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "buffering", "size"), [("wb", -1, 1_048_408), ("ab", -1, 10**6), ("r+b", 3 << 20, 3 << 20)]
+)
+def test_what_a_stream_gathered_is_stored_in_one_commit(mode: str, buffering: int, size: int) -> None:
+    file = new()
+    file.set_content(LARGE[:1000])
+    before = file.version
+    with file.open(mode, buffering) as stream:
+        for at in range(0, size, 1000):
+            stream.write((LARGE * 3)[at : min(at + 1000, size)])
+    assert file.version == before + 1
+    assert stored(file)[-size:] == (LARGE * 3)[:size]
+
+
+def test_large_parts_that_are_appended_at_once_do_not_mix() -> None:
+    file = new()
+
+    def add(letter: bytes) -> None:
+        with file.open("ab", 3 << 20) as stream:
+            for _ in range(10):
+                stream.write(letter * 300_000)
+                stream.flush()
+
+    threads = [threading.Thread(target=add, args=(letter,)) for letter in (b"a", b"b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = stored(file)
+    assert len(content) == 20 * 300_000
+    parts = [content[at : at + 300_000] for at in range(0, len(content), 300_000)]
+    assert all(len(set(part)) == 1 for part in parts)
 
 
 @pytest.mark.parametrize("buffering", [0, -1, 700, 300_000])

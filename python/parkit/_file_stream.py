@@ -12,8 +12,8 @@ from . import _content, _native
 if TYPE_CHECKING:
     from .file import FileIO
 
-#: How many bytes a stream gathers before they are stored, if it is not told otherwise.
-GATHERED = 1 << 20
+#: How many bytes a stream gathers before they are stored, if it is not told otherwise: eight chunks, about a mebibyte.
+GATHERED = 8 * (128 * 1024 - 21)
 
 # The most that is ever gathered, and the least.
 _MOST, _LEAST = 16 << 20, 512
@@ -46,16 +46,15 @@ class RawFile(io.RawIOBase):
     In a mode that replaces the content, the old one goes when the first of the new is stored, at any other use of
     the stream, or when that is closed.
 
-    :param aligned: reads and writes may be cut short such that the next ones begin with a chunk
+    :param buffer: how many bytes the buffer above holds, 0 for none. With one, reads, and writes of more than it
+        holds, may be cut short such that the next ones begin with a chunk
     """
 
-    def __init__(self, file: FileIO, mode: Mode, encoding: str, *, aligned: bool) -> None:
-        self._file, self._mode, self._encoding = file, mode, encoding
+    def __init__(self, file: FileIO, mode: Mode, encoding: str, buffer: int) -> None:
+        self._file, self._mode, self._encoding, self._buffer = file, mode, encoding, buffer
         self._replaces = mode.replace
         self._position = 0
         _, self._first, self._chunk, *_ = _native.lane.sequence(file)
-        if not aligned:
-            self._chunk = 0
         if mode.append:
             self._position = _native.lane.length(file)
 
@@ -91,15 +90,26 @@ class RawFile(io.RawIOBase):
 
     def _cut(self, n: int) -> int:
         """How many of n bytes to take, so that they end where a chunk does."""
-        room = self._chunk - (self._position - self._first) % self._chunk if self._chunk else n
-        return n if n <= room else n - (n - room) % self._chunk
+        room = self._room()
+        return n if not self._buffer or n <= room else n - (n - room) % self._chunk
+
+    def _room(self) -> int:
+        return self._chunk - (self._position - self._first) % self._chunk
+
+    def _wanted(self, n: int) -> int:
+        """How many of n bytes to read. A buffer for both is larger than what is worth reading before a seek."""
+        return min(n, self._room()) if self._mode.write and n <= self._buffer else self._cut(n)
+
+    def _taken(self, n: int) -> int:
+        """How many of n bytes to write: what was gathered, and what is appended, is stored in one commit."""
+        return n if n <= self._buffer or self._mode.append else self._cut(n)
 
     def readinto(self, buffer: Any) -> int:
         self._usable()
         if not self._mode.read:
             raise io.UnsupportedOperation("File not open for reading")
         self._empty()
-        with memoryview(buffer) as view, view.cast("B") as whole, whole[: self._cut(len(whole))] as part:
+        with memoryview(buffer) as view, view.cast("B") as whole, whole[: self._wanted(len(whole))] as part:
             n: int = _native.lane.file_readinto(self._file, self._position, part)
         self._position += n
         return n
@@ -117,7 +127,7 @@ class RawFile(io.RawIOBase):
         self._usable()
         if not self._mode.write:
             raise io.UnsupportedOperation("File not open for writing")
-        with memoryview(data) as view, view.cast("B") as whole, whole[: self._cut(len(whole))] as part:
+        with memoryview(data) as view, _as_bytes(view) as whole, whole[: self._taken(len(whole))] as part:
             about = self._about() if self._replaces else None
             at = -1 if self._mode.append else self._position
             self._position = _native.lane.file_write(self._file, at, part, about)
@@ -235,17 +245,18 @@ def open_stream(
     """What io.open gives for a file on disk. Binary modes do not look at the last three."""
     if not mode.binary and buffering == 0:
         raise ValueError("can't have unbuffered text I/O")
-    raw = RawFile(file, mode, encoding, aligned=buffering != 0)
-    if buffering == 0:
+    size = GATHERED if buffering in (-1, 1) else max(_LEAST, min(buffering, _MOST)) if buffering else 0
+    raw = RawFile(file, mode, encoding, size)
+    if not size:
         return raw
-    size = GATHERED if buffering in (-1, 1) else max(_LEAST, min(buffering, _MOST))
     buffered: io.BufferedRandom | io.BufferedWriter | io.BufferedReader
     if mode.read and mode.write:
-        buffered = io.BufferedRandom(raw, _reading(raw, size))
+        buffered = io.BufferedRandom(raw, size)
     elif mode.write:
         buffered = io.BufferedWriter(raw, size)
     else:
-        buffered = io.BufferedReader(raw, _reading(raw, size))
+        # A chunk is checked as a whole: less is not worth reading, and more is soon left unread by a seek.
+        buffered = io.BufferedReader(raw, max(_LEAST, min(size, raw._chunk)))
     if mode.binary:
         return buffered
     text = io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)
@@ -253,6 +264,6 @@ def open_stream(
     return text
 
 
-def _reading(raw: RawFile, size: int) -> int:
-    # A chunk is checked as a whole, so less than one is not worth reading; more is soon left unread by a seek.
-    return max(_LEAST, min(size, raw._chunk or size))
+def _as_bytes(view: memoryview) -> memoryview:
+    # An empty view of several dimensions cannot be cast.
+    return view.cast("B") if view.nbytes else memoryview(b"")

@@ -22,7 +22,7 @@ class FileIO(Object):
 
     :param mode: how ``with file:`` opens it: r, w or a, with + and b or t as for :func:`open`; ``rb`` if not
         given. With x, the namespace is the thread's to write while the file is open, and an exception undoes all
-    :param bufsize: how many bytes a stream gathers before they are stored; a mebibyte if not given
+    :param bufsize: how many bytes a stream gathers before they are stored; about a mebibyte if not given
     :param encoding: of text; UTF-8 if not given
     :param errors: what is done about text that cannot be encoded or decoded, as for :func:`open`
     :param newline: how line ends are translated, as for :func:`open`
