@@ -65,8 +65,9 @@ func SpaceStats(space int64) (string, error) {
 		}
 		return asJSON("read sizes", map[string]any{
 			"page_size": stats.PageSize, "map_size": stats.MapSize, "used": stats.Used, "file_size": stats.FileSize,
-			"entries": stats.Entries, "durable": s.Store().Durable(),
-			"readers": stats.Readers, "oldest_read": stats.OldestRead.Seconds(),
+			"entries": stats.Entries, "durable": s.Store().Durable(), "depth": stats.Depth, "commits": stats.LastCommit,
+			"readers": stats.Readers, "oldest_read": stats.OldestRead.Seconds(), "oldest_reader": stats.OldestReader,
+			"behind": stats.Behind,
 		})
 	})
 }

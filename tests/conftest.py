@@ -58,6 +58,16 @@ def script() -> Script:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The path of a new site, the default of every thread until the test ends; memory, so that it is fast."""
+    yield from _new_site(tmp_path, monkeypatch, memory=True)
+
+
+@pytest.fixture
+def durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """As ``site``, of namespaces that are flushed and whose files are as long as their content."""
+    yield from _new_site(tmp_path, monkeypatch, memory=False)
+
+
+def _new_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, memory: bool) -> Iterator[str]:
     import parkit
     from parkit import _native
     from parkit import site as sites
@@ -67,7 +77,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(sites, "_thread", sites._ThreadDefault())
     before = set(sites._paths)
     path = str(tmp_path / "site")
-    parkit.set_default_site(path, create=True, memory=True)
+    parkit.set_default_site(path, create=True, memory=memory)
     yield path
     for uuid in set(sites._paths) - before:
         _native.call(_native.ctl.SiteClose, uuid)

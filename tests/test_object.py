@@ -103,7 +103,13 @@ def test_what_is_no_path(kind: Any, path: Any) -> None:
         kind(path, create=True)
 
 
-@pytest.mark.parametrize(("path", "namespace"), [(None, "default"), ("", "default"), ("memory", "memory")])
+@pytest.mark.parametrize("path", ["", "/", "//"])
+def test_an_empty_path_is_a_mistake_and_no_anonymous_object(kind: Any, path: str) -> None:
+    with pytest.raises(errors.InvalidPathError, match="None is for an anonymous object"):
+        kind(path, create=True)
+
+
+@pytest.mark.parametrize(("path", "namespace"), [(None, "default"), ("memory", "memory")])
 def test_anonymous_objects_are_always_created(kind: Any, path: str | None, namespace: str) -> None:
     first, second = kind(path), kind(path, create=True)
     assert first != second

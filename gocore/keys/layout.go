@@ -265,3 +265,21 @@ func LeadingNumber(rest []byte) uint64 {
 	}
 	return binary.BigEndian.Uint64(rest)
 }
+
+// CarryKey appends the database key under which a record of an object lies
+// that lay under dbkey in an object of another prefix, which must not be
+// longer than the new one: of a shortened key only what is kept is known.
+// encoded is what the record must then hold as its key, nil for nothing; it
+// aliases dbkey.
+func CarryKey(dst, prefix, oldPrefix, dbkey []byte) (key, encoded []byte) {
+	rest := dbkey[len(oldPrefix):]
+	if Shortened(dbkey) {
+		dst = append(append(dst, prefix...), rest[:MaxKey-hashSize-len(prefix)]...)
+		return append(dst, dbkey[MaxKey-hashSize:]...), nil
+	}
+	key, shortened := AppendEntryKey(dst, prefix, rest[0], rest[1:])
+	if !shortened {
+		return key, nil
+	}
+	return key, rest[1:]
+}

@@ -357,3 +357,32 @@ func uvarintSize(n int) int {
 	}
 	return size
 }
+
+// Carry writes into dst, which must be as long as record, the record that
+// stands for record under another database key. All records begin with their
+// sum, so this is good for each kind of them. A damaged one is errs.Corrupt.
+func Carry(dst, newKey, oldKey, record []byte) error {
+	if len(record) < crcSize || !sumHolds(oldKey, record) {
+		return damaged(oldKey)
+	}
+	copy(dst, record)
+	binary.LittleEndian.PutUint32(dst, sum(newKey, record[crcSize:]))
+	return nil
+}
+
+// WithOwnKey is an entry's record with a key of its own, for a database key
+// that was not shortened where the record comes from and is here. The sum is
+// not made: Carry does. A record that has one is returned as it is.
+func WithOwnKey(record, encoded []byte) []byte {
+	if len(record) < EntryOverhead || record[crcSize]&FlagOwnKey != 0 {
+		return record
+	}
+	own := OwnKey(nil, encoded, true)
+	grown := append(make([]byte, 0, len(record)+len(own)+binary.MaxVarintLen32), record[:crcSize]...)
+	grown = append(grown, record[crcSize]|FlagOwnKey)
+	grown = append(binary.AppendUvarint(grown, uint64(len(own))), own...)
+	return append(grown, record[EntryOverhead:]...)
+}
+
+// SumHolds reports whether a record that begins with its sum is undamaged.
+func SumHolds(dbkey, record []byte) bool { return len(record) >= crcSize && sumHolds(dbkey, record) }

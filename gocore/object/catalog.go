@@ -25,11 +25,7 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	if err := CheckName(d.Name); err != nil {
 		return nil, d, err
 	}
-	nameKey := keys.NameKey(d.Name)
-	switch _, err := tx.Get(nameKey); {
-	case err == nil:
-		return nil, d, errs.New(errs.ObjectExists, "create object", s.namespace+"/"+d.Name, "an object of this name exists; bind it, or choose another name")
-	case err != store.ErrNotFound:
+	if err := tx.nameIsFree("create object", d.Name); err != nil {
 		return nil, d, err
 	}
 	if d.UUID == "" {
@@ -46,7 +42,7 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	if err := tx.putDescriptor(&d); err != nil {
 		return nil, d, err
 	}
-	if _, err := tx.Put(nameKey, binary.BigEndian.AppendUint64(nil, id)); err != nil {
+	if _, err := tx.Put(keys.NameKey(d.Name), binary.BigEndian.AppendUint64(nil, id)); err != nil {
 		return nil, d, tx.Fail(err)
 	}
 	o := s.Object(id, d.Name)
@@ -58,18 +54,24 @@ func (s *Space) Create(tx *Tx, d Descriptor) (*Object, Descriptor, error) {
 	}
 	tx.remember(slot)
 	slot.object = o
-	slot.state = State{Flags: uint32(d.Kind)}
-	if !d.Versioned {
-		slot.state.Flags |= FlagUnversioned
-	}
-	if d.Kind == KindArray || d.Kind == KindQueue || d.Kind == KindFile {
-		slot.state.Flags |= FlagSequence
-	}
-	if d.Kind == KindFile {
-		slot.state.Limit = FileChunk
-	}
+	slot.state = NewState(&d)
 	slot.known, slot.changed, slot.created, slot.dropped = true, true, true, false
 	return o, d, nil
+}
+
+// NewState is the state with which an object of a descriptor begins.
+func NewState(d *Descriptor) State {
+	state := State{Flags: uint32(d.Kind)}
+	if !d.Versioned {
+		state.Flags |= FlagUnversioned
+	}
+	if d.Kind == KindArray || d.Kind == KindQueue || d.Kind == KindFile {
+		state.Flags |= FlagSequence
+	}
+	if d.Kind == KindFile {
+		state.Limit = FileChunk
+	}
+	return state
 }
 
 // Bind finds an object by name; errs.ObjectNotFound when there is none.

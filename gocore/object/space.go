@@ -71,12 +71,11 @@ func Open(space store.Space, namespace string) (*Space, error) {
 		if err != nil || marked {
 			return err
 		}
-		payload, err := msgpack.Marshal(format{Version: keys.FormatVersion, Created: space.Now().UnixNano()})
+		record, err := FormatRecord(space.Now().UnixNano())
 		if err != nil {
 			return errs.Wrap(errs.Internal, "create namespace", namespace, err)
 		}
-		key := keys.FormatKey()
-		_, err = txn.Put(key, keys.SealPayload(key, payload))
+		_, err = txn.Put(keys.FormatKey(), record)
 		return err
 	})
 	if err != nil {
@@ -167,20 +166,33 @@ func readFormat(txn store.Txn, namespace string) (marked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	payload, err := keys.OpenPayload(key, record)
+	return true, CheckFormat(record, namespace)
+}
+
+// CheckFormat refuses the format record of a namespace that this code cannot
+// read.
+func CheckFormat(record []byte, namespace string) error {
+	payload, err := keys.OpenPayload(keys.FormatKey(), record)
 	if err != nil {
-		return false, err
+		return err
 	}
 	var f format
 	if err := msgpack.NewDecoder(bytes.NewReader(payload)).Decode(&f); err != nil {
-		return false, errs.Wrap(errs.Corrupt, "open namespace", namespace, err)
+		return errs.Wrap(errs.Corrupt, "open namespace", namespace, err)
 	}
 	if f.Version > keys.FormatVersion {
-		return false, errs.Newf(errs.NewerFormat, "open namespace", namespace,
+		return errs.Newf(errs.NewerFormat, "open namespace", namespace,
 			"it has format %d and this parkit knows formats up to %d; use a newer parkit", f.Version, keys.FormatVersion)
 	}
 	if f.Version < 1 {
-		return false, errs.New(errs.Corrupt, "open namespace", namespace, "its format is missing; restore it from a backup")
+		return errs.New(errs.Corrupt, "open namespace", namespace, "its format is missing; restore it from a backup")
 	}
-	return true, nil
+	return nil
+}
+
+// FormatRecord is the record under keys.FormatKey that marks a namespace made
+// at a time (ns).
+func FormatRecord(created int64) ([]byte, error) {
+	payload, err := msgpack.Marshal(format{Version: keys.FormatVersion, Created: created})
+	return keys.SealPayload(keys.FormatKey(), payload), err
 }

@@ -97,22 +97,26 @@ func establish(path string, options Options) (*about, error) {
 	if a.UUID == "" {
 		a.UUID = object.NewUUID()
 	}
+	if err := writeAbout(path, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func writeAbout(path string, a *about) error {
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
-		return nil, errs.Wrap(errs.Internal, "create site", path, err)
+		return errs.Wrap(errs.Internal, "create site", path, err)
 	}
 	// One name is enough under the lock, and leaves no litter of crashes.
 	name := filepath.Join(path, aboutFile)
 	if err := writeSynced(name+".tmp", append(text, '\n')); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.Rename(name+".tmp", name); err != nil {
-		return nil, errs.Wrap(errs.IO, "create site", name, err)
+		return errs.Wrap(errs.IO, "create site", name, err)
 	}
-	if err := syncDirectory(path); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return syncDirectory(path)
 }
 
 func writeSynced(name string, text []byte) error {

@@ -243,6 +243,21 @@ var opened = struct {
 }{byIdentity: map[identity]*Site{}, byUUID: map[string]*Site{}}
 
 func register(path string, id identity, about *about, options Options) (*Site, error) {
+	s, err := newSite(path, about, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, directory := range []string{s.Root(), s.RunPath(), s.LogPath()} {
+		if err := privateDirectory(directory); err != nil {
+			return nil, err
+		}
+	}
+	opened.byIdentity[id] = s
+	opened.byUUID[s.UUID] = s
+	return s, nil
+}
+
+func newSite(path string, about *about, options Options) (*Site, error) {
 	s := &Site{UUID: about.UUID, Path: path, Created: about.Created, Memory: about.Memory, spaces: map[string]*object.Space{}}
 	var err error
 	if s.durable, err = ProfileOf(false); err != nil {
@@ -251,11 +266,6 @@ func register(path string, id identity, about *about, options Options) (*Site, e
 	if s.memory, err = ProfileOf(true); err != nil {
 		return nil, err
 	}
-	for _, directory := range []string{s.Root(), s.RunPath(), s.LogPath()} {
-		if err := privateDirectory(directory); err != nil {
-			return nil, err
-		}
-	}
 	make := options.Backend
 	if make == nil {
 		make = defaultBackend
@@ -263,8 +273,6 @@ func register(path string, id identity, about *about, options Options) (*Site, e
 	if s.backend, err = make(s); err != nil {
 		return nil, err
 	}
-	opened.byIdentity[id] = s
-	opened.byUUID[s.UUID] = s
 	return s, nil
 }
 

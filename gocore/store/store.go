@@ -170,8 +170,12 @@ type Stats struct {
 	Entries    int64         // number of keys
 	Readers    int           // reader slots in use
 	OldestRead time.Duration // age of the oldest open read transaction of this process
-	LastCommit uint64
-	Depth      int
+	// OldestReader is the process with the oldest open read transaction of all,
+	// 0 where none is open, and Behind how many commits came after what it sees.
+	OldestReader int
+	Behind       uint64
+	LastCommit   uint64
+	Depth        int
 }
 
 // Txn is a transaction on a Space, for one goroutine at a time. Used after its

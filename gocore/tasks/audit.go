@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -27,6 +28,7 @@ func (s *Store) Audit() (counts map[State]int, err error) {
 	}
 	// What the records ask for: each key that must be there, ticked off below.
 	want := map[string]bool{}
+	var last uint64
 	records := tagRange(tagRecord)
 	records.KeysOnly = false
 	err = scanAll(tx, records, func(key, value []byte) (bool, error) {
@@ -36,6 +38,7 @@ func (s *Store) Audit() (counts map[State]int, err error) {
 			return true, nil
 		}
 		counts[r.State]++
+		last = r.ID
 		var ready []byte
 		for _, key := range r.indexKeys() {
 			if key[1] == tagReady {
@@ -80,6 +83,13 @@ func (s *Store) Audit() (counts map[State]int, err error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	counter, err := tx.Get(keyTaskCounter)
+	if err != nil && err != store.ErrNotFound {
+		return nil, err
+	}
+	if last > 0 && (len(counter) != 8 || binary.BigEndian.Uint64(counter) < last) {
+		fault("the counter of tasks stands at %x though task %d exists: ids would be given out again", counter, last)
 	}
 	for key := range want {
 		fault("%s: missing, a record of task %d asks for it", hexOf([]byte(key)), lastID([]byte(key)))

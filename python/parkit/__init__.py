@@ -25,6 +25,7 @@ from .errors import (
     TransactionError,
 )
 from .file import File, FileIO
+from .keep import Report, backup, check, compactify, restore
 from .lease import DeadLetter, Leased
 from .namespace import Directory, Namespace, directories
 from .object import Object
@@ -58,6 +59,7 @@ __all__ = [
     "ObjectNotFoundError",
     "PriorityQueue",
     "Queue",
+    "Report",
     "SiteNotFoundError",
     "SiteNotSpecifiedError",
     "StoragePathError",
@@ -65,9 +67,12 @@ __all__ = [
     "Timer",
     "TransactionError",
     "asyncable",
+    "backup",
     "bind_symbol",
     "bind_symbols",
+    "check",
     "checkenv",
+    "compactify",
     "convert_site",
     "create_string_digest",
     "directories",
@@ -84,6 +89,7 @@ __all__ = [
     "log_to_syslog",
     "pidtable",
     "polling_loop",
+    "restore",
     "set_concurrency",
     "set_default_site",
     "setenv",

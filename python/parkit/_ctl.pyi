@@ -47,10 +47,7 @@ def SpaceOpen(request: str) -> str:
     """Open a namespace: ``{site, namespace, create}`` to ``{space, namespace}``, its number and its one spelling."""
 
 def SpaceStats(space: int) -> str:
-    """How large a namespace is: ``{page_size, map_size, used, file_size, entries, durable, readers, oldest_read}``.
-
-    ``readers`` counts those of all processes; ``oldest_read`` is for how many seconds this one has read at most.
-    """
+    """How large a namespace is, and who reads it: the members of :class:`parkit.report.Statistics`."""
 
 def SpaceSetMaxSize(space: int, bytes: int) -> bool:  # noqa: A002 (Go's name)
     """Set the size of a namespace's map, a multiple of its page size."""
@@ -78,6 +75,41 @@ def OriginalScan(request: str) -> str:
 
 def OriginalRead(request: str) -> str:
     """A part of one value: ``{file, database, key, offset, length}`` to bytes, base64."""
+
+# ---- Keeping: {site} is the uuid of a site that is open, {path} that of any ----
+
+def KeptNamespaces(request: str) -> str:
+    """The namespaces of a site: ``{site}`` or ``{path}`` to a list."""
+
+def SiteIsMemory(request: str) -> str:
+    """Whether all namespaces of a site are memory ones: ``{site}`` or ``{path}`` to a bool."""
+
+def NamespaceCheck(request: str) -> str:
+    """Check a namespace, and repair it: ``{site or path, namespace, repair}`` to the report."""
+
+def Quarantined(request: str) -> str:
+    """What repairs took out of a namespace: ``{site or path, namespace}`` to a list; bytes are in base64."""
+
+def SiteBackup(request: str) -> str:
+    """Write a checked copy: ``{site or path, namespaces, target, fresh}`` to the report on it."""
+
+def SiteRestore(request: str) -> str:
+    """Make a site of a backup: ``{path, target, fresh}`` to the report on it."""
+
+def SpaceDropHidden(request: str) -> str:
+    """Drop hidden objects among the next ones: ``{space, after, limit}`` to ``{dropped, last}``."""
+
+def SpaceCompact(space: int) -> int:
+    """Give unused pages back to the file system; how many bytes that was."""
+
+def SpaceSizes(request: str) -> str:
+    """How many bytes objects take: ``{space, name}`` to a dictionary by name; no name is all objects."""
+
+def ObjectRename(request: str) -> str:
+    """Give an object another name: ``{space, name, other, overwrite}``."""
+
+def ObjectCopy(request: str) -> str:
+    """Copy an object: ``{space, name, target, other, overwrite, moving}``."""
 
 # ---- Objects ----
 

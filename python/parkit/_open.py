@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _classes, _native, errors, site
 from ._scope import Asked, Scope
-from .errors import ObjectNotFoundError, ObjectTypeError, SiteNotFoundError, StaleHandleError, StorageFailedError
+from .errors import (
+    InvalidPathError,
+    ObjectNotFoundError,
+    ObjectTypeError,
+    SiteNotFoundError,
+    StaleHandleError,
+    StorageFailedError,
+)
 
 if TYPE_CHECKING:
     from .object import Object
@@ -100,6 +107,8 @@ def parse_path(path: str | None) -> tuple[str, str]:
         path = ""
     elif not isinstance(path, str):
         raise TypeError(f"the path of an object is a str, not {type(path).__name__}")
+    elif not path.strip("/"):
+        raise InvalidPathError(f"{path!r} is no path of an object: name one; None is for an anonymous object")
     path.encode()
     namespace, name = json.loads(_native.call(_native.ctl.PathParse, json.dumps(path)))
     return namespace, name
@@ -108,15 +117,17 @@ def parse_path(path: str | None) -> tuple[str, str]:
 class writing(Scope):
     """A transaction on a space for parkit's own use: what it waits for, Ctrl-C ends."""
 
-    __slots__ = ("space",)
+    __slots__ = ("space", "timeout")
 
-    def __init__(self, space: int) -> None:
+    def __init__(self, space: int, timeout: float | None = None) -> None:
         #: Another one than was given, if the namespace had to be opened again.
         self.space = space
+        #: For how many seconds to wait for the turn; None is the default.
+        self.timeout = timeout
 
     def _parkit_scope(self) -> Asked:
         self._generation = _native.generation
-        return self.space, 1, None
+        return self.space, 1, self.timeout
 
     def _parkit_reopen(self, space: int) -> None:
         self.space = reopen(space)
@@ -186,15 +197,20 @@ def _opened(cls: type[Object], site_uuid: str, namespace: str, space: int, reque
     return Opened(reference, about["handle"], about["created"], about)
 
 
-def find_object(site_uuid: str, namespace: str, name: str) -> Opened:
-    """Open an object of any class; ObjectNotFoundError where there is none."""
+def find_object(site_uuid: str, namespace: str, name: str, uuid: str = "") -> Opened:
+    """Open an object of any class; ObjectNotFoundError where there is none.
+
+    With the uuid, one that was renamed is found under its new name; where there is none of that uuid, it may be another
+    of that name.
+    """
     _, namespace = open_space(site_uuid, namespace)
     if not name:
         raise ObjectNotFoundError(f"bind object {namespace}/: an object's name is not empty; name one that exists")
     name.encode()
 
     def find(space: int) -> str:
-        return _native.call(_native.ctl.ObjectOpen, json.dumps({"space": space, "name": name, "bind": True}))
+        request = {"space": space, "name": name, "bind": True, "uuid": uuid}
+        return _native.call(_native.ctl.ObjectOpen, json.dumps(request))
 
     about = json.loads(on_space(site_uuid, namespace, find))
     return Opened(Reference(site_uuid, namespace, about["name"], about["uuid"]), about["handle"], False, about)
@@ -207,13 +223,15 @@ def rebind(obj: Object) -> None:
     """
     reference = obj._parkit
     _spaces.pop((reference.site_uuid, reference.namespace), None)
-    opened = find_object(reference.site_uuid, reference.namespace, reference.name)
+    opened = find_object(*reference)
     if opened.reference.uuid != reference.uuid:
         error = ObjectNotFoundError(
             f"use object {reference.path}: it was dropped, and another one has its name now; bind that one"
         )
         error.subject = reference.path
         raise error
+    if opened.reference != reference:  # it was renamed
+        object.__setattr__(obj, "_parkit", opened.reference)
     set_handle(obj, opened.handle)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from . import _classes, _native, _open, site
+from . import _classes, _native, _open, _upkeep, site
 from .errors import ObjectNotFoundError
 from .object import Object, as_descriptor, metadata_of
+from .report import Compacted, Quarantined, Report, Statistics
 
 __all__ = ["Directory", "Namespace", "directories"]
 
@@ -193,6 +195,125 @@ class Namespace:
 
     def _ask(self, call: Callable[[int], Any]) -> Any:
         return _open.on_space(self._site_uuid, self._path, call)
+
+    # ---- Its objects elsewhere ----
+
+    def rename(self, old: str, new: str, /, *, overwrite: bool = False) -> None:
+        """Give the object ``old`` the name ``new`` in this namespace.
+
+        It stays the same object: handles of all processes go on working, though :attr:`Object.name` is the name
+        under which an object was bound. Pickled references by the old name find it by its uuid.
+
+        :param overwrite: drop an object of the new name first, in the same transaction
+        :raises ObjectNotFoundError: there is no object ``old``
+        :raises ObjectExistsError: there is one of the new name, and ``overwrite`` is not set
+        :raises ValueError: the new name cannot be one
+
+        >>> Dict('attic/boxes', create=True)['blue'] = 1
+        >>> Namespace('attic').rename('boxes', 'crates')
+        >>> Dict('attic/crates')['blue']
+        1
+        """
+        _upkeep.rename(self._site_uuid, self._path, old, new, overwrite)
+
+    def copy(self, name: str, path: str, /, *, overwrite: bool = False, site_uuid: str | None = None) -> None:
+        """Make a copy of an object at ``path``: with its data, attributes and metadata, and a uuid of its own.
+
+        The copy is made in one transaction of its namespace, which waits for its turn and keeps others from writing
+        there meanwhile; the object is copied as one commit left it. Inside a :func:`transaction` of that namespace it
+        is part of that. Items of a queue that somebody has leased are not in the copy's hands: they are items again.
+
+        :param path: the path of an object, as for making one: ``'some/name/space/name'``; its namespace is made
+            if need be
+        :param overwrite: drop an object that is there first, in the same transaction
+        :param site_uuid: another site; None is that of this namespace
+        :raises ObjectNotFoundError: there is no object ``name``
+        :raises ObjectExistsError: there is one at ``path``, and ``overwrite`` is not set
+        :raises CorruptError: a record of it is damaged: see :func:`check`
+        :raises ValueError: ``path`` cannot be one
+
+        >>> Dict('cellar/wine', create=True)['red'] = 12
+        >>> Namespace('cellar').copy('wine', 'books/stock')
+        >>> Dict('books/stock')['red'], Dict('books/stock') == Dict('cellar/wine')
+        (12, False)
+        """
+        target = self._site_uuid if site_uuid is None else site.resolve(site_uuid)
+        _upkeep.copy(self._site_uuid, self._path, name, path, target, overwrite)
+
+    def move(self, name: str, path: str, /, *, overwrite: bool = False, site_uuid: str | None = None) -> None:
+        """Move an object to ``path``; its uuid, version and all it holds stay.
+
+        Within the namespace this is :meth:`rename`. Elsewhere handles of the object, and pickled references, get
+        ObjectNotFoundError from then on: bind it at its new path. It is stored there for good before it is dropped
+        here: a crash in between leaves it in both places, never in none.
+
+        :param path: as for :meth:`copy`, as are the other parameters and the errors
+        :raises TransactionError: this thread has a transaction or snapshot open on the namespace it is moved to
+
+        >>> Dict('desk/draft', create=True)['page'] = 1
+        >>> Namespace('desk').move('draft', 'archive/draft')
+        >>> Dict('archive/draft')['page'], 'draft' in Namespace('desk')
+        (1, False)
+        """
+        target = self._site_uuid if site_uuid is None else site.resolve(site_uuid)
+        _upkeep.move(self._site_uuid, self._path, name, path, target, overwrite)
+
+    # ---- Keeping it ----
+
+    def size(self, name: str, /) -> int:
+        """How many bytes the records of an object take, keys and frames included.
+
+        What the storage needs beside them, a few per cent and what fills up pages, is not in it.
+
+        :raises ObjectNotFoundError: there is none of that name
+
+        >>> Dict('shed/tools', create=True)['saw'] = bytes(1000)
+        >>> 1000 < Namespace('shed').size('tools') < 1300
+        True
+        """
+        _upkeep.check_name(name)
+        if not name:
+            raise ObjectNotFoundError(f"measure object {self._path}/: an object's name is not empty")
+        size: int = self._sizes(name)[name]
+        return size
+
+    def sizes(self) -> dict[str, int]:
+        """The :meth:`size` of each object, by name."""
+        return {name: size for name, size in sorted(self._sizes("").items()) if not self._hides(name)}
+
+    def _sizes(self, name: str) -> dict[str, int]:
+        sizes: dict[str, int] = self._ask(lambda space: _upkeep.ask("SpaceSizes", {"space": space, "name": name}))
+        return sizes
+
+    def statistics(self) -> Statistics:
+        """How large the namespace is, and who reads it.
+
+        >>> Namespace('shed', create=True).statistics().entries > 0
+        True
+        """
+        stats = self._stats()
+        return Statistics(**{**stats, "oldest_reader": stats["oldest_reader"] or None})
+
+    def compactify(self) -> Compacted:
+        """What :func:`compactify` does, for this namespace."""
+        return _upkeep.compact(self._site_uuid, [self._path])
+
+    def backup(self, path: str | os.PathLike[str], /, *, fresh: bool = False) -> Report:
+        """Write a copy of the namespace to the directory ``path``, as a site that has this namespace only.
+
+        What :func:`backup` says holds for it. A memory namespace is a durable one in the copy.
+        """
+        return _upkeep.back_up(self._site_uuid, [self._path], path, fresh)
+
+    def quarantine(self) -> list[Quarantined]:
+        """What repairs took out of the namespace, oldest first: see :func:`check`.
+
+        It is kept in files ``quarantine-<time>.jsonl`` beside the namespace's data, which may be removed.
+
+        >>> Namespace('shed', create=True).quarantine()
+        []
+        """
+        return _upkeep.quarantined(self._site_uuid, self._path)
 
     # ---- Python's own ----
 

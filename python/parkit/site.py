@@ -114,12 +114,8 @@ def get_site_uuid(path: AnyPath, /, *, create: bool = False) -> str:
 
 def open_site(path: AnyPath, *, create: bool = False, memory: bool = False, uuid: str = "") -> str:
     """Open the site, and return its uuid; one that is made gets the uuid that is given."""
-    place = os.fspath(path)
-    if not isinstance(place, str):
-        raise TypeError(f"the path of a site is a str or os.PathLike of one, not {type(place).__name__}")
-    place.encode()  # what cannot be UTF-8 would reach the core as something else
     request = {
-        "path": place,
+        "path": as_path(path),
         "create": bool(create),
         "memory": bool(memory),
         "uuid": uuid,
@@ -133,6 +129,23 @@ def open_site(path: AnyPath, *, create: bool = False, memory: bool = False, uuid
         for text in answer["warnings"] or ():
             warnings.warn(text, WeakPromiseWarning, stacklevel=3)
     return uuid
+
+
+def as_path(path: AnyPath) -> str:
+    """The path of a site, or of a copy of one, as the core takes it."""
+    place = os.fspath(path)
+    if not isinstance(place, str):
+        raise TypeError(f"the path of a site is a str or os.PathLike of one, not {type(place).__name__}")
+    place.encode()  # what cannot be UTF-8 would reach the core as something else
+    return place
+
+
+def place_of(path: str) -> dict[str, str]:
+    """What control functions that keep a site take: its uuid if this process knows the site there, else the path."""
+    for uuid, known in _paths.items():
+        if os.path.exists(known) and os.path.samefile(known, path):
+            return {"site": uuid}
+    return {"path": path}
 
 
 def settings() -> dict[str, str]:

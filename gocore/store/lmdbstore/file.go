@@ -329,3 +329,18 @@ func sizeOf(path string) int64 {
 	}
 	return info.Size()
 }
+
+// removedEvery is how many write transactions of a memory namespace lie between
+// two looks for its file: a look costs a tenth of such a commit.
+const removedEvery = 64
+
+// stillThere fails when somebody removed the data file: what is written to it
+// from then on nobody will ever find.
+func (s *Space) stillThere() error {
+	var st syscall.Stat_t
+	if s.dataFile == nil || syscall.Fstat(int(s.dataFile.Fd()), &st) != nil || st.Nlink > 0 {
+		return nil
+	}
+	s.dead.Store(true)
+	return errs.New(errs.Dead, "commit", s.name, "its files were removed while it was open, so nothing was written; open the namespace again, if it is to be there")
+}

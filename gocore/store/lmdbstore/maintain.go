@@ -34,9 +34,13 @@ func (s *Space) Stats() (store.Stats, error) {
 	if err != nil {
 		return store.Stats{}, errs.Wrap(errs.IO, op, s.name, err)
 	}
-	slots, err := s.slots()
+	slots, reader, commit, err := s.slots()
 	if err != nil {
 		return store.Stats{}, errs.Wrap(errs.IO, op, s.name, err)
+	}
+	var behind uint64
+	if reader != 0 {
+		behind = max(commit, uint64(info.LastTxnID)) - commit // LMDB counts on meanwhile
 	}
 	blocks, err := s.fileSize()
 	if err != nil {
@@ -52,22 +56,33 @@ func (s *Space) Stats() (store.Stats, error) {
 		OldestRead: s.readers.oldest(),
 		LastCommit: uint64(info.LastTxnID),
 		Depth:      int(stat.Depth),
+
+		OldestReader: reader,
+		Behind:       behind,
 	}, nil
 }
 
-// slots is how many reader slots processes have taken. LMDB's Info tells only
-// how many there ever were at once.
-func (s *Space) slots() (int, error) {
-	taken := 0
-	err := s.env.ReaderList(func(list string) error {
+// slots is how many reader slots processes have taken, and which process reads
+// the oldest commit, 0 for none. LMDB's Info tells only how many slots there
+// ever were at once.
+func (s *Space) slots() (taken, reader int, oldest uint64, err error) {
+	err = s.env.ReaderList(func(list string) error {
 		for line := range strings.Lines(list) {
-			if fields := strings.Fields(line); len(fields) == 3 && fields[0] != "pid" {
-				taken++
+			// Process, thread, commit; "-" where none is open.
+			fields := strings.Fields(line)
+			if len(fields) != 3 || fields[0] == "pid" {
+				continue
+			}
+			taken++
+			pid, _ := strconv.Atoi(fields[0]) // LMDB wrote a number
+			commit, err := strconv.ParseUint(fields[2], 10, 64)
+			if err == nil && (reader == 0 || commit < oldest) {
+				reader, oldest = pid, commit
 			}
 		}
 		return nil
 	})
-	return taken, err
+	return taken, reader, oldest, err
 }
 
 // eachReader calls fn with the commit that each open read transaction of any

@@ -452,6 +452,9 @@ func (t *Txn) commit() error {
 	} else {
 		err = t.fileForCommit()
 	}
+	if err == nil && (!s.memory || s.begins.Load()%removedEvery == 0) {
+		err = s.stillThere()
+	}
 	if err != nil {
 		t.finish()
 		return err

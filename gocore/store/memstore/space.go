@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -232,6 +233,7 @@ func (s *Space) Stats() (store.Stats, error) {
 	stats.Readers = len(s.readers)
 	for _, begun := range s.readers {
 		stats.OldestRead = max(stats.OldestRead, time.Since(begun))
+		stats.OldestReader = os.Getpid() // how far behind is not kept
 	}
 	return stats, nil
 }
