@@ -16,6 +16,7 @@
 //	         store/storetest             what both must do alike
 //	tasks ─▶ keys, store                 records of asynchronous calls
 //	pool ──▶ tasks, site, lockfile       processes that run them
+//	keep ──▶ site, coll, tasks           checks, repairs, backups, copies
 //	owner ─▶ store                       which process holds what, and when it is gone
 //	original ▶ errs                      files of the original parkit, for converting them
 //	notify ▶ store                       tells event loops of changes

@@ -32,8 +32,9 @@ type objectRequest struct {
 	Name   string `json:"name"` // none: an anonymous object, which is created
 	Create bool   `json:"create"`
 	Bind   bool   `json:"bind"`
-	// UUID is that of the object, of a reference: it is found also if renamed.
-	UUID string `json:"uuid"`
+	// Reference is the uuid of an object that is looked for: it is found also if
+	// it was renamed.
+	Reference string `json:"reference"`
 
 	// What an object that is created is.
 	Kind      int      `json:"kind"`
@@ -85,8 +86,8 @@ func openObject(tx *object.Tx, space *object.Space, r *objectRequest) (answer ob
 	var o *object.Object
 	var d object.Descriptor
 	create := r.Name == ""
-	if !create && r.UUID != "" {
-		o, d, err = space.Find(tx, r.Name, r.UUID)
+	if !create && r.Reference != "" {
+		o, d, err = space.Find(tx, r.Name, r.Reference)
 	} else if !create && r.Bind {
 		o, d, err = space.Bind(tx, r.Name)
 		create = r.Create && errs.Has(err, errs.ObjectNotFound)

@@ -54,7 +54,8 @@ def test_a_sound_site_is_said_to_be_sound(durable: str) -> None:
         assert report.bytes > report.records * 20
         assert report.problems == report.quarantine == []
     assert check(parkit.get_site_uuid(durable)).namespaces == 3
-    assert "nothing is wrong" in str(check()) and "nothing is wrong" in repr(check())
+    assert "nothing is wrong" in str(check())
+    assert "nothing is wrong" in repr(check())
     assert check()._repr_html_().startswith("<table>")
 
 
@@ -96,19 +97,25 @@ def test_a_damaged_record_is_named_and_set_aside(durable: str) -> None:
         mapping["marked"]
 
     report = check("a", repair=True)
-    assert report.ok and len(report.problems) == 1
-    assert "set aside" in report.problems[0].done and "301" not in report.problems[0].done
+    assert report.ok
+    assert len(report.problems) == 1
+    assert "set aside" in report.problems[0].done
+    assert "301" not in report.problems[0].done
     (path,) = report.quarantine
-    assert len(mapping) == 300 and "marked" not in mapping
+    assert len(mapping) == 300
+    assert "marked" not in mapping
     assert sorted(mapping) == sorted(f"key {i}" for i in range(300))
     assert check("a").problems == []
 
     (aside,) = Namespace("a").quarantine()
     assert (aside.namespace, aside.object) == ("a", "mapping")
-    assert b"The text that will be damaged" in aside.record and b"marked" in aside.dbkey
-    assert "checksum" in aside.reason and abs(aside.time - time.time_ns()) < 60e9
+    assert b"The text that will be damaged" in aside.record
+    assert b"marked" in aside.dbkey
+    assert "checksum" in aside.reason
+    assert abs(aside.time - time.time_ns()) < 60e9
     line = json.loads(Path(path).read_text("utf-8"))
-    assert line["object"] == "mapping" and "marked" in line["key"]
+    assert line["object"] == "mapping"
+    assert "marked" in line["key"]
     assert os.stat(path).st_mode & 0o777 == 0o600
     mapping["marked"] = "again"
     assert len(mapping) == 301
@@ -146,8 +153,8 @@ for round in range(25):
         assert not repaired.problems
     told += bool(found.problems)
     lost = 0
-    for name, kind in (("mapping", parkit.Dict), ("log", parkit.Array), ("jobs", parkit.Queue), ("urgent", parkit.PriorityQueue)):
-        obj = kind("a/" + name)
+    for name in "mapping", "log", "jobs", "urgent":
+        obj = parkit.Namespace("a")[name]
         if name == "mapping":
             held = dict(obj)
             assert all(held[f"key {i}"] == "value " * (i % 50) + str(i) for i in range(300) if f"key {i}" in held)
@@ -183,13 +190,15 @@ def test_a_damaged_structure_is_salvaged_and_the_damaged_file_kept(durable: str)
             whole[at + 10] = 1
     data.write_bytes(whole)
     report = check(durable)
-    assert not report.ok and any("page" in problem.what for problem in report.problems)
+    assert not report.ok
+    assert any("page" in problem.what for problem in report.problems)
     report = check(durable, repair=True)
     assert report.ok, str(report)
     assert "kept as" in report.problems[-1].done or any("kept as" in problem.done for problem in report.problems)
     assert list(data.parent.glob("data.mdb.damaged-*"))
     assert check(durable).problems == []
-    assert len(Dict("a/mapping")) == 300 and list(Array("a/log")) == list(range(200))
+    assert len(Dict("a/mapping")) == 300
+    assert list(Array("a/log")) == list(range(200))
     assert Object("a/thing").colour == "red"  # type: ignore[attr-defined]
 
 
@@ -201,7 +210,8 @@ def test_a_file_cut_short_is_told_and_salvaged(durable: str) -> None:
     data = data_of(durable, "a")
     data.write_bytes(data.read_bytes()[: used * 3 // 4])
     report = check(durable)
-    assert [problem.namespace for problem in report.problems] == ["a"] and report.namespaces == 2
+    assert [problem.namespace for problem in report.problems] == ["a"]
+    assert report.namespaces == 2
     assert check(durable, repair=True).ok
     assert check(durable).problems == []
     assert len(Dict("b/mapping")) == 300
@@ -286,9 +296,12 @@ def test_reports_add_up_and_print_short() -> None:
     problem = parkit.keep.Problem("n", "o", "k", "w", "")
     report = sum([parkit.Report(1, 2, 3, 4, [problem] * 30), parkit.Report(1, 1, 1, 1)], parkit.Report())
     assert (report.namespaces, report.objects, report.records, report.bytes) == (2, 3, 4, 5)
-    assert not report.ok and "30 problems" in str(report) and "and 10 more" in str(report)
+    assert not report.ok
+    assert "30 problems" in str(report)
+    assert "and 10 more" in str(report)
     assert len(str(report).splitlines()) == 22
     assert parkit.Report(problems=[problem._replace(done="x")]).ok
     assert not parkit.Report(omitted=1).ok
     escaped = parkit.Report(problems=[problem._replace(object="<b>")])._repr_html_()
-    assert "<b>" not in escaped and "&lt;b&gt;" in escaped
+    assert "<b>" not in escaped
+    assert "&lt;b&gt;" in escaped

@@ -29,11 +29,12 @@ def large(path: str, entries: int = 200) -> Dict[Any, Any]:
 def test_compactify_drops_what_is_anonymous_or_hidden_everywhere(site: str) -> None:
     kept = [Dict("a/b", create=True), Dict("__task__x", create=True), Dict("memory/c", create=True)]
     dropped = [Dict(create=True), Dict("memory"), Dict("a/__hidden__", create=True), Array("a/d/__x__", create=True)]
-    many = [Object("many/__%d__" % i, create=True) for i in range(600)]  # more than a transaction takes
+    many = [Object(f"many/__{i}__", create=True) for i in range(600)]  # more than a transaction takes
     freed = compactify()
     assert [thing.exists for thing in kept] == [True] * 3
     assert not any(thing.exists for thing in dropped + many)
-    assert freed.objects == 604 and freed.tasks == 0
+    assert freed.objects == 604
+    assert freed.tasks == 0
     with pytest.raises(parkit.ObjectNotFoundError):
         dropped[0]["k"] = 1
     assert check().ok
@@ -46,11 +47,14 @@ def test_compactify_gives_the_space_back_and_says_how_much(durable: str) -> None
     assert Namespace("big").statistics().file_size >= before
     freed = compactify()
     after = Namespace("big").statistics().file_size
-    assert isinstance(freed, int) and before - after == freed.freed["big"] == freed > 9_000_000
-    assert freed.skipped == {} and "bytes given back" in str(freed)
+    assert isinstance(freed, int)
+    assert before - after == freed.freed["big"] == freed > 9_000_000
+    assert freed.skipped == {}
+    assert "bytes given back" in str(freed)
     assert pickle.loads(pickle.dumps(freed)).freed == freed.freed
     made["again"] = 1
-    assert dict(made) == {"again": 1} and check().ok
+    assert dict(made) == {"again": 1}
+    assert check().ok
     assert 0 <= Namespace("big").compactify() < 1_000_000  # blocks that are kept ahead
 
 
@@ -58,7 +62,8 @@ def test_compactify_drops_tasks_that_have_ended(pool: str) -> None:
     task = parkit.asyncable(path="module/one")(_one)()
     assert task.get() == 1
     freed = compactify()
-    assert freed.tasks == 1 and list(parkit.tasks()) == []
+    assert freed.tasks == 1
+    assert list(parkit.tasks()) == []
     assert any("other processes have it open" in why for why in freed.skipped.values())  # the workers
     again = parkit.asyncable(path="module/one")(_one)()
     assert again.get() == 1
@@ -132,7 +137,8 @@ def test_a_backup_is_the_site(durable: str, tmp_path: Path, script: Script) -> N
     Dict("a/other", create=True)["shelf"] = shelf
     Dict("memory/scratch", create=True)
     report = backup(tmp_path / "copy")
-    assert report.ok and (report.namespaces, report.objects) == (2, 2)
+    assert report.ok
+    assert (report.namespaces, report.objects) == (2, 2)
     assert sorted(os.listdir(tmp_path)) == ["copy", "site"]
     assert os.stat(tmp_path / "copy").st_mode & 0o777 == 0o700
     shelf["k"] = "changed"
@@ -157,14 +163,16 @@ def test_a_backup_beside_the_site_in_one_process(durable: str, tmp_path: Path) -
     assert backup(tmp_path / "fresh", memory=True, fresh=True).namespaces == 2
     uuid = parkit.import_site(tmp_path / "fresh")
     assert uuid != parkit.get_site_uuid(durable)
-    assert Dict("a/shelf", site_uuid=uuid)["k"] == "v" and Dict("memory/scratch", site_uuid=uuid)["k"] == 1
+    assert Dict("a/shelf", site_uuid=uuid)["k"] == "v"
+    assert Dict("memory/scratch", site_uuid=uuid)["k"] == 1
     backup(tmp_path / "same")
     with pytest.raises(parkit.StoragePathError, match="copy of the site"):
         parkit.import_site(tmp_path / "same")
     assert check(tmp_path / "same").ok
     assert not os.path.exists(tmp_path / "same" / "run")  # nothing is written to what is only looked at
     report = restore(tmp_path / "same", tmp_path / "again", fresh=True)
-    assert report.ok and report.objects == 1
+    assert report.ok
+    assert report.objects == 1
     assert Dict("a/shelf", site_uuid=parkit.import_site(tmp_path / "again"))["k"] == "v"
     assert restore(durable, tmp_path / "of a live site", fresh=True).namespaces == 2
 
@@ -286,16 +294,22 @@ def test_sizes_are_those_of_what_is_stored(site: str) -> None:
 def test_statistics_say_who_reads(durable: str) -> None:
     shelf = large("a/shelf", 100)
     stats = Namespace("a").statistics()
-    assert stats.durable and stats.page_size == parkit.get_pagesize()
-    assert stats.file_size >= 5_000_000 and stats.used >= 5_000_000 and stats.map_size >= stats.used
-    assert stats.entries >= 103 and stats.depth >= 1 and stats.commits > 0
+    assert stats.durable
+    assert stats.page_size == parkit.get_pagesize()
+    assert stats.file_size >= 5_000_000
+    assert stats.used >= 5_000_000
+    assert stats.map_size >= stats.used
+    assert stats.entries >= 103
+    assert stats.depth >= 1
+    assert stats.commits > 0
     assert (stats.oldest_reader, stats.behind, stats.oldest_read) == (None, 0, 0.0)
     with parkit.snapshot("a"):
         thread = threading.Thread(target=lambda: [shelf.pop(i) for i in range(5)])
         thread.start()
         thread.join()
         stats = Namespace("a").statistics()
-        assert (stats.oldest_reader, stats.behind) == (os.getpid(), 5) and stats.oldest_read > 0
+        assert (stats.oldest_reader, stats.behind) == (os.getpid(), 5)
+        assert stats.oldest_read > 0
     assert Namespace("a").statistics().oldest_reader is None
 
 
@@ -307,7 +321,7 @@ def test_writes_to_a_removed_site_are_not_acknowledged_for_long(namespace: str, 
     shelf: Dict[Any, Any] = Dict(f"{namespace}/shelf", create=True)
     shelf["k"] = "v"
     shutil.rmtree(durable)
-    with pytest.raises(parkit.StoragePathError):  # noqa: PT012
+    with pytest.raises(parkit.StoragePathError):
         for i in range(1 if namespace == "a" else 65):  # at the latest
             shelf[i] = i
     with pytest.raises(parkit.ObjectNotFoundError):

@@ -63,13 +63,18 @@ def order(place: str, name: str) -> list[Any]:
 
 def holds(place: str, suffix: str, contents: dict[str, Any]) -> None:
     shelf = Namespace(place)["shelf" + suffix]
-    assert type(shelf) is Shelf and dict(shelf) == contents["shelf"] and len(shelf) == len(contents["shelf"])
-    assert shelf.note() == "red me" and shelf.metadata == {"unit": "m"}
+    assert type(shelf) is Shelf
+    assert dict(shelf) == contents["shelf"]
+    assert len(shelf) == len(contents["shelf"])
+    assert shelf.note() == "red me"
+    assert shelf.metadata == {"unit": "m"}
     array = Array(f"{place}/array{suffix}")
-    assert list(array) == contents["array"] and array.maxsize == 50
+    assert list(array) == contents["array"]
+    assert array.maxsize == 50
     for name in "queue", "lifo", "ranked":
         queue = Namespace(place)[name + suffix]
-        assert len(queue) == 29 and queue.maxsize == 40
+        assert len(queue) == 29
+        assert queue.maxsize == 40
         assert order(place, name + suffix) == contents[name]
     assert bytes(Object(f"{place}/plain{suffix}").raw_binary) == b"raw"  # type: ignore[attr-defined]
     assert parkit.check(place).problems == []
@@ -87,13 +92,16 @@ def test_a_copy_has_all_that_the_object_has_and_is_another(target: str) -> None:
     for name in NAMES:
         Namespace("here").copy(name, f"{target}/{name} copy")
         original, copy = Namespace("here")[name], Namespace(target)[f"{name} copy"]
-        assert copy != original and copy.uuid != original.uuid and copy.version == 1
+        assert copy != original
+        assert copy.uuid != original.uuid
+        assert copy.version == 1
         assert copy.descriptor["created"] >= original.descriptor["created"]
     holds(target, " copy", contents)
     holds("here", "", contents)
     Shelf(f"{target}/shelf copy")["more"] = 1
     Array(f"{target}/array copy").append(70)
-    assert "more" not in Shelf("here/shelf") and len(Array("here/array")) == 50
+    assert "more" not in Shelf("here/shelf")
+    assert len(Array("here/array")) == 50
     assert Array(f"{target}/array copy")[-1] == 70
 
 
@@ -136,13 +144,16 @@ def test_overwriting() -> None:
     contents = filled("here")
     old = Dict("there/shelf", create=True)
     Namespace("here").copy("shelf", "there/shelf", overwrite=True)
-    assert not old.exists and dict(Shelf("there/shelf")) == contents["shelf"]
+    assert not old.exists
+    assert dict(Shelf("there/shelf")) == contents["shelf"]
     uuid = Shelf("here/shelf").uuid
     Namespace("here").move("shelf", "there/shelf", overwrite=True)
-    assert Shelf("there/shelf").uuid == uuid and "shelf" not in Namespace("here")
+    assert Shelf("there/shelf").uuid == uuid
+    assert "shelf" not in Namespace("here")
     Namespace("there").rename("shelf", "only")
     Namespace("here").rename("array", "queue", overwrite=True)
-    assert list(Array("here/queue")) == contents["array"] and "array" not in Namespace("here")
+    assert list(Array("here/queue")) == contents["array"]
+    assert "array" not in Namespace("here")
     assert parkit.check().problems == []
 
 
@@ -161,18 +172,21 @@ def test_a_copy_is_part_of_a_transaction_that_is_open() -> None:
         thread.start()
         thread.join()
         Namespace("here").copy("shelf", "there/copy")
-    assert len(Shelf("there/copy")) == frozen > 0 and len(Shelf("here/shelf")) == 0
+    assert len(Shelf("there/copy")) == frozen > 0
+    assert len(Shelf("here/shelf")) == 0
 
 
 def test_a_large_object_is_copied_in_batches(tmp_path: Path) -> None:
     big: Any = Dict("here/big", create=True)
     value = bytes(300_000)
-    big.update({i: value for i in range(64)})  # more than a batch, many times
+    big.update(dict.fromkeys(range(64), value))  # more than a batch, many times
     big.update({f"small {i}": i for i in range(5000)})
     for path in "here/copy", "there/copy":
         Namespace("here").copy("big", path)
         copy: Any = Dict(path)
-        assert len(copy) == 5064 and copy[63] == value and copy["small 4999"] == 4999
+        assert len(copy) == 5064
+        assert copy[63] == value
+        assert copy["small 4999"] == 4999
     assert parkit.check().problems == []
 
 
@@ -191,7 +205,8 @@ def test_handles_and_references_follow_a_renamed_object(script: Script, site: st
     assert Dict("here/rack") == shelf
     Dict("here/shelf", create=True)["other"] = 1  # takes the old name
     for found in pickle.loads(reference), holder["shelf"]:
-        assert dict(found) == {"k": 1, "l": 2} and found.exists
+        assert dict(found) == {"k": 1, "l": 2}
+        assert found.exists
         assert found.name == "rack"  # after its first use
     script(
         """
@@ -252,7 +267,8 @@ def test_a_moved_object_is_the_same_at_another_place() -> None:
         uuid, version = before.uuid, before.version
         Namespace("here").move(name, f"there/{name}")
         after = Namespace("there")[name]
-        assert (after.uuid, after == before) == (uuid, True) and after.version >= version
+        assert (after.uuid, after == before) == (uuid, True)
+        assert after.version >= version
         with pytest.raises(parkit.ObjectNotFoundError):
             before.version  # noqa: B018
         assert not before.exists
@@ -266,11 +282,13 @@ def test_a_move_is_refused_where_it_might_be_undone() -> None:
     for scope in parkit.transaction, parkit.snapshot:
         with scope("there"), pytest.raises(parkit.TransactionError, match="stored for good"):
             Namespace("here").move("shelf", "there/shelf")
-    assert "shelf" in Namespace("here") and "shelf" not in Namespace("there")
+    assert "shelf" in Namespace("here")
+    assert "shelf" not in Namespace("there")
     with pytest.raises(ZeroDivisionError), parkit.transaction("here"):
         Namespace("here").move("shelf", "there/shelf")
         raise ZeroDivisionError
-    assert "shelf" in Namespace("here") and "shelf" in Namespace("there")  # a copy, never a loss
+    assert "shelf" in Namespace("here")
+    assert "shelf" in Namespace("there")
 
 
 def test_moves_in_opposite_directions_come_to_an_end() -> None:

@@ -35,6 +35,7 @@ var audits = map[object.Kind]func() Audit{
 	object.KindDict:  func() Audit { return new(dictAudit) },
 	object.KindArray: func() Audit { return new(itemAudit) },
 	object.KindQueue: func() Audit { return &queueAudit{} },
+	object.KindFile:  func() Audit { return new(fileAudit) },
 }
 
 // plainAudit is that of objects that have attributes only, or of whose other
@@ -48,12 +49,14 @@ func (plainAudit) Gaps(object.State) bool                             { return f
 type dictAudit struct {
 	plainAudit
 	entries uint64
+	bytes   uint64 // as a cache counts them
 	own     bool
 }
 
 func (a *dictAudit) Record(dbkey []byte, tag byte, rest, record []byte) error {
 	if tag == keys.TagDict {
 		a.entries++
+		a.bytes += uint64(len(rest) + len(record))
 		// Shortened keys are looked at in any case.
 		a.own = a.own || record[keys.EntryOverhead-1]&keys.FlagOwnKey != 0 && !keys.Shortened(dbkey)
 	}
@@ -62,6 +65,9 @@ func (a *dictAudit) Record(dbkey []byte, tag byte, rest, record []byte) error {
 
 func (a *dictAudit) State(stored object.State, known bool) object.State {
 	stored.Length = a.entries
+	if stored.Flags&object.FlagCache != 0 && (stored.Limit > 0 || stored.MostBytes > 0) {
+		stored.Bytes = a.bytes
+	}
 	if a.own {
 		stored.Flags |= object.FlagOwnKeys
 	}
@@ -141,4 +147,49 @@ func (a *queueAudit) State(stored object.State, known bool) object.State {
 
 func (a *queueAudit) Gaps(want object.State) bool {
 	return want.Flags&(object.FlagLifo|object.FlagRanked) == 0 && a.itemAudit.Gaps(want)
+}
+
+// fileAudit is that of a file's chunks. A file may be larger than they are:
+// what is in none is zeros.
+type fileAudit struct {
+	plainAudit
+	chunks      bool
+	index       uint64 // of the last
+	first, last uint64 // how many bytes are in the first and the last
+}
+
+func (a *fileAudit) Record(dbkey []byte, tag byte, rest, record []byte) error {
+	if tag != keys.TagChunk {
+		return nil
+	}
+	_, _, value, err := keys.Split(dbkey, record)
+	if err == nil && len(rest) != keys.PositionSize {
+		err = lost(dbkey)
+	}
+	if err != nil {
+		return err
+	}
+	a.index, a.last = keys.Position(rest), uint64(len(value))
+	if a.index == 0 {
+		a.first = a.last
+	}
+	a.chunks = true
+	return nil
+}
+
+// State guesses, where the state was lost, that what lies in one piece was set
+// at once, and that the rest was written from the beginning on.
+func (a *fileAudit) State(stored object.State, known bool) object.State {
+	if known || !a.chunks {
+		return stored
+	}
+	chunk := stored.Limit
+	if a.first > chunk {
+		stored.Next, stored.Pending = a.first, 1
+	}
+	if stored.Length = stored.Next; a.index > 0 || stored.Next == 0 {
+		skipped := (stored.Next + chunk - 1) / chunk
+		stored.Length += (max(a.index, skipped)-skipped)*chunk + a.last
+	}
+	return stored
 }

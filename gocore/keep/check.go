@@ -282,7 +282,7 @@ func differences(is, want *object.State) (list []string) {
 		is, want uint64
 	}{
 		{"the length", is.Length, want.Length}, {"the next position", is.Next, want.Next},
-		{"the number of pending items", is.Pending, want.Pending},
+		{"the number of pending items", is.Pending, want.Pending}, {"the number of bytes", is.Bytes, want.Bytes},
 	} {
 		if field.is != field.want {
 			list = append(list, fmt.Sprintf("%s is said to be %d and is %d", field.what, field.is, field.want))

@@ -52,7 +52,7 @@ func Copy(tx, from *object.Tx, name, other string, overwrite, moving bool) (*obj
 	if !moving {
 		d.UUID, d.Created, version = "", 0, 0
 	}
-	made, err := tx.Copy(from, o, d, version)
+	made, err := tx.Copy(from, o, d, version, keys.TagClaim) // a claim is on the original
 	if err != nil {
 		return nil, d, err
 	}

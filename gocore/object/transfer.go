@@ -17,9 +17,6 @@ var renamedMark = keys.NamespaceKey("renamed")
 // bytes, but for one record.
 const copyBatch = 1 << 20
 
-// maxStateRecord is room for a state record of any kind.
-const maxStateRecord = 256
-
 // Rename gives an object another name; errs.ObjectExists when that is taken.
 // Handles stay good: data hang on the id. References by the old name are
 // followed by Find.
@@ -226,6 +223,6 @@ func ParseState(dbkey, record []byte) (State, error) {
 
 // Record is the state as it is stored under dbkey.
 func (s *State) Record(dbkey []byte) []byte {
-	record := make([]byte, maxStateRecord)
+	record := make([]byte, keys.MaxStateSize)
 	return record[:keys.PutState(record, dbkey, s.record())]
 }

@@ -209,7 +209,7 @@ def find_object(site_uuid: str, namespace: str, name: str, uuid: str = "") -> Op
     name.encode()
 
     def find(space: int) -> str:
-        request = {"space": space, "name": name, "bind": True, "uuid": uuid}
+        request = {"space": space, "name": name, "bind": True, "reference": uuid}
         return _native.call(_native.ctl.ObjectOpen, json.dumps(request))
 
     about = json.loads(on_space(site_uuid, namespace, find))

@@ -66,7 +66,8 @@ def compact(uuid: str, namespaces: Iterable[str]) -> Compacted:
 
 
 def _drop_hidden(uuid: str, namespace: str) -> int:
-    dropped, after = 0, ""
+    dropped: int = 0
+    after = ""
     while True:
         with _open.writing(_open.open_space(uuid, namespace)[0]) as scope:
             answer = ask("SpaceDropHidden", {"space": scope.space, "after": after, "limit": _BATCH})
