@@ -190,6 +190,37 @@ def test_a_large_object_is_copied_in_batches(tmp_path: Path) -> None:
     assert parkit.check().problems == []
 
 
+@pytest.mark.parametrize("kind", [Queue, LifoQueue, PriorityQueue])
+@pytest.mark.parametrize("target", ["here", "there"])
+def test_items_that_are_leased_are_items_of_the_copy(kind: Any, target: str) -> None:
+    jobs: Any = kind("here/jobs", create=True)
+    for i in range(4):
+        jobs.put(i)
+    leased = jobs.get(lease=60)
+    dead = jobs.get(lease=60)
+    dead.reject()
+    Namespace("here").copy("jobs", f"{target}/copy")
+    copy: Any = kind(f"{target}/copy")
+    assert len(jobs) == 2
+    assert len(copy) == 3
+    assert leased.item in [copy.get() for _ in range(3)]
+    assert [letter.item for letter in copy.dead_letters()] == [dead.item]
+    leased.ack()  # it is the original's still
+    assert parkit.check().problems == []
+
+
+def test_a_cache_keeps_its_limit_and_its_ends(tmp_path: Path) -> None:
+    cache: Any = Dict("here/cache", create=True, max_entries=5)
+    for i in range(5):
+        cache.set(i, i, expire=3600)
+    Namespace("here").copy("cache", "there/cache")
+    copy: Any = Dict("there/cache")
+    copy[5] = 5
+    assert len(copy) == 5
+    assert len(cache) == 5
+    assert parkit.check().problems == []
+
+
 # ---- Renaming ----
 
 

@@ -111,26 +111,42 @@ func (a *itemAudit) Gaps(want object.State) bool {
 // items are looked for by a search.
 type queueAudit struct {
 	itemAudit
-	ranked uint64
-	next   uint64 // behind the highest position in a rank's key
+	ranked       uint64
+	next         uint64 // behind the highest position in a rank's key
+	leased, dead uint64
 }
 
 func (a *queueAudit) Record(dbkey []byte, tag byte, rest, record []byte) error {
-	if tag == keys.TagRank {
+	switch tag {
+	case keys.TagRank:
 		a.ranked++
 		if len(rest) >= keys.PositionSize && !keys.Shortened(dbkey) {
 			a.next = max(a.next, keys.Position(rest)+1)
 		}
-		return nil
+	case keys.TagLease:
+		holder, _, _, ok := keys.SplitLeaseKey(rest)
+		if !ok {
+			return lost(dbkey)
+		}
+		if holder != 0 { // else it is the note of a deadline
+			a.leased++
+		}
+	case keys.TagDead:
+		a.dead++
+	default:
+		return a.itemAudit.Record(dbkey, tag, rest, record)
 	}
-	return a.itemAudit.Record(dbkey, tag, rest, record)
+	return nil
 }
 
 func (a *queueAudit) State(stored object.State, known bool) object.State {
-	pending := stored.Pending
-	taken := pending - min(pending, stored.Length)
+	counted := stored.Length + stored.Leased
+	taken := stored.Pending - min(stored.Pending, counted)
 	if !known && a.ranked > 0 {
 		stored.Flags |= object.FlagRanked
+	}
+	if a.leased+a.dead > 0 {
+		withLeases(&stored)
 	}
 	if stored.Flags&object.FlagRanked != 0 {
 		if !known {
@@ -140,13 +156,14 @@ func (a *queueAudit) State(stored object.State, known bool) object.State {
 	} else {
 		stored = a.itemAudit.State(stored, known)
 	}
+	stored.Leased, stored.Dead = a.leased, a.dead
 	// What was taken and is not done with is known from the counts only.
-	stored.Pending = stored.Length + taken
+	stored.Pending = stored.Length + stored.Leased + taken
 	return stored
 }
 
 func (a *queueAudit) Gaps(want object.State) bool {
-	return want.Flags&(object.FlagLifo|object.FlagRanked) == 0 && a.itemAudit.Gaps(want)
+	return want.Flags&(object.FlagLifo|object.FlagRanked|object.FlagLeases) == 0 && a.itemAudit.Gaps(want)
 }
 
 // fileAudit is that of a file's chunks. A file may be larger than they are:

@@ -219,6 +219,35 @@ func QueueUnlease(tx *object.Tx, o *object.Object, lease Lease) error {
 	return restore(tx, o, &held)
 }
 
+// QueueUnleaseAll is QueueUnlease for all items that are in somebody's hands,
+// of a copy of a queue: they are held of the original. What waits for its time
+// goes on to wait.
+func QueueUnleaseAll(tx *object.Tx, o *object.Object) error {
+	state, err := tx.State(o)
+	if err != nil || state.Leased == 0 {
+		return err
+	}
+	begin := keys.AppendTag(nil, o.Prefix, keys.TagLease)
+	r := store.Prefix(begin)
+	r.KeysOnly = true
+	for {
+		var one [1]store.Entry
+		n, err := tx.Scan(r, one[:])
+		if err != nil || n == 0 {
+			return err
+		}
+		r = r.Rest(one[0].Key)
+		holder, _, id, ok := keys.SplitLeaseKey(one[0].Key[len(begin):])
+		if !ok || holder == 0 || owner.Token(holder) == owner.Nobody {
+			continue
+		}
+		err = QueueUnlease(tx, o, Lease{Owner: owner.Token(holder), ID: id})
+		if err != nil && !errs.Has(err, errs.LeaseLost) { // whose time is over comes back by itself
+			return err
+		}
+	}
+}
+
 // QueueBury makes a leased item a dead letter.
 func QueueBury(tx *object.Tx, o *object.Object, lease Lease, why string) error {
 	held, err := takeBack(tx, o, lease)

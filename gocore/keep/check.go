@@ -283,6 +283,7 @@ func differences(is, want *object.State) (list []string) {
 	}{
 		{"the length", is.Length, want.Length}, {"the next position", is.Next, want.Next},
 		{"the number of pending items", is.Pending, want.Pending}, {"the number of bytes", is.Bytes, want.Bytes},
+		{"the number of leased items", is.Leased, want.Leased}, {"the number of dead letters", is.Dead, want.Dead},
 	} {
 		if field.is != field.want {
 			list = append(list, fmt.Sprintf("%s is said to be %d and is %d", field.what, field.is, field.want))

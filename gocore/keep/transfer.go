@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"parkit/gocore/coll"
 	"parkit/gocore/errs"
 	"parkit/gocore/keys"
 	"parkit/gocore/object"
@@ -67,7 +68,9 @@ func Copy(tx, from *object.Tx, name, other string, overwrite, moving bool) (*obj
 
 // settlers put a copy right where what it was made of holds something that
 // cannot be held twice.
-var settlers = map[object.Kind]func(tx *object.Tx, o *object.Object) error{}
+var settlers = map[object.Kind]func(tx *object.Tx, o *object.Object) error{
+	object.KindQueue: coll.QueueUnleaseAll,
+}
 
 func dropNamed(tx *object.Tx, name string) error {
 	o, _, err := tx.Space().Bind(tx, name)
