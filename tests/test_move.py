@@ -94,7 +94,7 @@ def test_a_copy_has_all_that_the_object_has_and_is_another(target: str) -> None:
         original, copy = Namespace("here")[name], Namespace(target)[f"{name} copy"]
         assert copy != original
         assert copy.uuid != original.uuid
-        assert copy.version == 1
+        assert copy.version == 0
         assert copy.descriptor["created"] >= original.descriptor["created"]
     holds(target, " copy", contents)
     holds("here", "", contents)
