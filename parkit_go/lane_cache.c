@@ -98,7 +98,7 @@ dict_volume(PyObject *Py_UNUSED(module), PyObject *obj)
     pk_words words = {0};
     uint64_t volume = 0, entries, most, eviction;
     int rc;
-    PK_CROSS(rc, obj, h, w, ((void)w, pkDictSize(h, pk_open_scopes(), &volume, &entries, &most, &eviction, &words)));
+    PK_CROSS(rc, obj, h, w, pkDictSize(h, pk_open_scopes(), &volume, &entries, &most, &eviction, w, &words));
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     return PyLong_FromUnsignedLongLong(volume);
@@ -111,7 +111,7 @@ dict_limits(PyObject *Py_UNUSED(module), PyObject *obj)
     pk_words words = {0};
     uint64_t entries = 0, most = 0, eviction = 0;
     int rc;
-    PK_CROSS(rc, obj, h, w, ((void)w, pkDictSize(h, pk_open_scopes(), NULL, &entries, &most, &eviction, &words)));
+    PK_CROSS(rc, obj, h, w, pkDictSize(h, pk_open_scopes(), NULL, &entries, &most, &eviction, w, &words));
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
     return Py_BuildValue("KKK", (unsigned long long)entries, (unsigned long long)most, (unsigned long long)eviction);

@@ -88,8 +88,11 @@ func pkDictSweep(handle C.int64_t, scopes *C.pk_scopes, count *C.uint64_t, more 
 // pkDictSize is what a dict takes and may take.
 //
 //export pkDictSize
-func pkDictSize(handle C.int64_t, scopes *C.pk_scopes, volume, entries, most, eviction *C.uint64_t, words *C.pk_words) (rc C.int) {
+func pkDictSize(handle C.int64_t, scopes *C.pk_scopes, volume, entries, most, eviction *C.uint64_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("measure dict", words, &rc)
+	if volume != nil && wait == nil {
+		return C.PK_AGAIN // it may look at every entry: let other threads run meanwhile
+	}
 	return read(handle, scopes, words, func(tx *object.Tx, o *object.Object) error {
 		state, err := tx.State(o)
 		if err != nil {
