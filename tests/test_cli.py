@@ -62,7 +62,8 @@ def test_ls_lists_namespaces_and_objects(site: str, run: Run) -> None:
     assert run("ls", site, "default") == ""
     assert re.fullmatch(r"__.+__\n", run("ls", "-a", site, "default"))
     head, *rows = run("ls", "-l", site, "shop").splitlines()
-    assert head.split() == ["NAME", "LENGTH", "VERSION", "CREATED", "CLASS"]
+    assert head.split() == ["NAME", "LENGTH", "BYTES", "VERSION", "CREATED", "CLASS"]
+    assert all(int(row.split()[2]) > 50 for row in rows)
     assert [row.split()[:2] + row.split()[-1:] for row in rows] == [
         ["log", "3", "parkit.array.Array"],
         ["prices", "2", "parkit.dict.Dict"],
@@ -202,6 +203,44 @@ def test_convert_imports_classes_from_where_it_is_told(tmp_path: Path) -> None:
     assert not any(item["notes"] for item in json.loads(done.stdout)["objects"])
     listed = json.loads(child("ls", "--json", str(tmp_path / "new"), "a").stdout)
     assert [row["type"] for row in listed] == ["models_of_old.Prices"] * 2
+
+
+# ---- Keeping ----
+
+
+def test_check_finds_damage_and_repairs_it(tmp_path: Path) -> None:
+    site = str(tmp_path / "site")
+    source = "import sys, parkit; parkit.set_default_site(sys.argv[1], create=True); "
+    source += "parkit.Dict('shop/d', create=True).update({n: 'find me %d' % n for n in range(10)})"
+    subprocess.run([sys.executable, "-c", source, site], check=True, timeout=60)
+    assert "nothing is wrong" in child("check", site).stdout
+    data = tmp_path / "site/ns/shop/@env/data.mdb"
+    raw = data.read_bytes()
+    assert b"find me 7" in raw
+    data.write_bytes(raw.replace(b"find me 7", b"lost it 7"))
+    found = json.loads(child("check", "--json", site, code=1).stdout)
+    assert found["ok"] is False
+    assert [problem["namespace"] for problem in found["problems"]] == ["shop"]
+    assert "shop/d" in child("check", site, code=1).stdout
+    assert "repaired" in child("check", "--repair", site).stdout
+    assert json.loads(child("check", "--json", site).stdout)["ok"] is True
+    assert child("check", str(tmp_path / "nothing"), code=1).stderr.startswith("parkit: ")
+
+
+def test_backup_and_restore(site: str, tmp_path: Path, run: Run) -> None:
+    Dict("shop/d", create=True)["k"] = "kept"
+    backup, again = str(tmp_path / "backup"), str(tmp_path / "again")
+    assert "nothing is wrong" in run("backup", "--memory", "--fresh", site, backup)
+    assert "nothing is wrong" in run("restore", "--fresh", backup, again)
+    assert "'k': 'kept'" in run("show", again, "shop/d")
+    assert cli.main(["backup", site, backup]) == 1
+
+
+def test_compactify_says_what_it_dropped(site: str, run: Run) -> None:
+    Dict("kept", create=True)
+    Dict(create=True)
+    assert "1 objects" in run("compactify", site)
+    assert run("ls", "-a", site, "default") == "kept\n"
 
 
 # ---- Whether parkit can work ----

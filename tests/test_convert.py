@@ -37,6 +37,7 @@ def test_a_site_keeps_its_contents(convert: Convert) -> None:
     assert lamp.colour == "red"
     assert lamp.raw_binary == b"\0\1"
     assert result.object("shop/log").entries == 10
+    assert parkit.check(str(result.path)).ok
 
 
 def test_an_object_keeps_its_uuid_version_and_time_of_creation(convert: Convert) -> None:

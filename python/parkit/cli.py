@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import __version__, _native, _open, convert, namespace, site
+from . import __version__, _native, _open, convert, keep, namespace, site
 from .errors import ParkitError
 from .task import tasks
 
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _site_argument(found)
     found.add_argument("namespace", nargs="?", metavar="NAMESPACE", help="whose objects to list")
     found.add_argument(
-        "-l", "--long", action="store_true", help="with lengths, versions, times of creation and classes"
+        "-l", "--long", action="store_true", help="with lengths, sizes, versions, times of creation and classes"
     )
     found.add_argument("-a", "--all", action="store_true", help="with anonymous and other hidden ones")
     found.add_argument("--json", action="store_true", help="print JSON")
@@ -106,6 +106,25 @@ def parser() -> argparse.ArgumentParser:
         "--path", action="append", default=[], metavar="DIR", help="where classes are imported from; may be given again"
     )
     found.add_argument("--json", action="store_true", help="print the report as JSON, with every object")
+
+    found = command("check", _check, "read all of a site, and say what is not as it should be")
+    found.add_argument("site", metavar="SITE", help="the site's directory, or that of a backup")
+    found.add_argument("--repair", action="store_true", help="set damaged records aside, and bring the rest into step")
+    found.add_argument("--json", action="store_true", help="print JSON")
+
+    found = command("backup", _backup, "write a copy of a site while it is used")
+    found.add_argument("site", metavar="SITE", help="the site's directory")
+    found.add_argument("path", metavar="PATH", help="where the copy is to be; nothing may be there")
+    found.add_argument("--memory", action="store_true", help="also the memory namespaces")
+    found.add_argument("--fresh", action="store_true", help="give the copy a uuid of its own")
+
+    found = command("restore", _restore, "make a site of a backup")
+    found.add_argument("backup", metavar="BACKUP", help="the directory of the backup; it is only read")
+    found.add_argument("path", metavar="PATH", help="where the site is to be; nothing may be there")
+    found.add_argument("--fresh", action="store_true", help="give the site a uuid of its own")
+
+    found = command("compactify", _compactify, "drop what is anonymous, hidden or done, and give space back")
+    found.add_argument("site", metavar="SITE", help="the site's directory")
 
     found = command("doctor", _doctor, "look whether parkit can work here, and with a site")
     _site_argument(found)
@@ -196,12 +215,13 @@ def _ls_namespace(found: namespace.Namespace, options: argparse.Namespace) -> No
         for name in found.names():
             print(name)
         return
-    rows = [_described(thing) for thing in found.entities()]
+    sizes = found.sizes()
+    rows = [{**_described(thing), "bytes": sizes.get(thing.name, 0)} for thing in found.entities()]
     if options.json:
         _print_json(rows)
         return
-    head = ("NAME", "LENGTH", "VERSION", "CREATED", "CLASS")
-    body = [tuple(str(row[name]) for name in ("name", "length", "version", "created", "type")) for row in rows]
+    head = ("NAME", "LENGTH", "BYTES", "VERSION", "CREATED", "CLASS")
+    body = [tuple(str(row[name]) for name in ("name", "length", "bytes", "version", "created", "type")) for row in rows]
     _print_table([head, *body])
 
 
@@ -276,6 +296,35 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _progress(done: int, total: int, path: str) -> None:
     print(f"\r{done} of {total}: {path:.60}\x1b[K", end="\r" if done + 1 == total else "", file=sys.stderr, flush=True)
+
+
+# ---- Keeping ----
+
+
+def _check(options: argparse.Namespace) -> int:
+    report = keep.check(os.path.abspath(options.site), repair=options.repair)
+    if options.json:
+        counts = {name: getattr(report, name) for name in ("namespaces", "objects", "records", "bytes", "omitted")}
+        problems = [problem._asdict() for problem in report.problems]
+        _print_json({"ok": report.ok, **counts, "problems": problems, "quarantine": report.quarantine})
+    else:
+        print(report)
+    return _FINE if report.ok else _PROBLEMS
+
+
+def _backup(options: argparse.Namespace) -> int:
+    print(keep.backup(options.path, _opened(options.site), memory=options.memory, fresh=options.fresh))
+    return _FINE
+
+
+def _restore(options: argparse.Namespace) -> int:
+    print(keep.restore(options.backup, options.path, fresh=options.fresh))
+    return _FINE
+
+
+def _compactify(options: argparse.Namespace) -> int:
+    print(keep.compactify(_opened(options.site)))
+    return _FINE
 
 
 # ---- Whether parkit can work ----
