@@ -136,30 +136,33 @@ class Namespace:
         for about in self._objects():
             yield self._instance_of(about, _classes.find(about["class"]))
 
-    def names(self) -> Iterator[str]:
-        """The names of the objects."""
+    # Of each listing: include_hidden says whether it has the names that begin and end with two underscores;
+    # None is what the Namespace was made with.
+
+    def names(self, *, include_hidden: bool | None = None) -> Iterator[str]:
+        """The names of the objects; the hidden ones too if ``include_hidden``, or if the Namespace was made so."""
         for name in self._pages("SpaceNames", lambda name: str(name)):
-            if not self._hides(name):
+            if not self._hides(name, include_hidden):
                 yield name
 
-    def descriptors(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The name and the :attr:`descriptor <Object.descriptor>` of each object."""
-        for about in self._objects():
+    def descriptors(self, *, include_hidden: bool | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the :attr:`descriptor <Object.descriptor>` of each object; hidden ones as of :meth:`names`."""
+        for about in self._objects(include_hidden):
             yield about["name"], as_descriptor(about)
 
-    def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The name and the metadata of each object."""
-        for about in self._objects():
+    def metadata(self, *, include_hidden: bool | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the metadata of each object; hidden ones as of :meth:`names`."""
+        for about in self._objects(include_hidden):
             yield about["name"], metadata_of(about)
 
-    def entities(self) -> Iterator[Object]:
-        """The objects, each as a plain :class:`Object`: nothing is imported."""
-        for about in self._objects():
+    def entities(self, *, include_hidden: bool | None = None) -> Iterator[Object]:
+        """The objects, each as a plain :class:`Object`: nothing is imported. Hidden ones as of :meth:`names`."""
+        for about in self._objects(include_hidden):
             yield self._instance_of(about, Object)
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
+    def _objects(self, include_hidden: bool | None = None) -> Iterator[dict[str, Any]]:
         for about in self._pages("SpaceObjects", lambda about: str(about["name"])):
-            if not self._hides(about["name"]):
+            if not self._hides(about["name"], include_hidden):
                 yield about
 
     def _pages(self, function: str, name_of: Any) -> Iterator[Any]:
@@ -176,8 +179,8 @@ class Namespace:
         page: str = _native.call(getattr(_native.ctl, function), request)
         return page
 
-    def _hides(self, name: str) -> bool:
-        return not self._include_hidden and hidden(name)
+    def _hides(self, name: str, include_hidden: bool | None = None) -> bool:
+        return not (self._include_hidden if include_hidden is None else include_hidden) and hidden(name)
 
     def _instance(self, opened: _open.Opened) -> Any:
         return _open.instance(_classes.find(opened.about["class"]), opened.reference, opened.handle)
@@ -337,9 +340,10 @@ class Directory(Namespace):
 
     __slots__ = ()
 
-    def objects(self) -> Iterator[Any]:
-        """The objects, each of its stored class: what iterating gives."""
-        return iter(self)
+    def objects(self, *, include_hidden: bool | None = None) -> Iterator[Any]:
+        """The objects, each of its stored class: what iterating gives. Hidden ones as of :meth:`Namespace.names`."""
+        for about in self._objects(include_hidden):
+            yield self._instance_of(about, _classes.find(about["class"]))
 
 
 def directories(

@@ -28,6 +28,8 @@ assert isinstance(shop, Namespace) and shop.path == "shop"
 assert (shop.storage_path, shop.site_uuid) == get_default_site()
 assert sorted(shop.names()) == ["invoice", "log", "prices"]
 assert sorted(Directory("shop", include_hidden=True).names()) == ["__secret__", "invoice", "log", "prices"]
+for method in (shop.names, shop.descriptors, shop.metadata, shop.entities, shop.objects):
+    assert len(list(method(include_hidden=True))) == len(list(method())) + 1
 assert {type(obj) for obj in shop} == {Dict, Invoice, Array}
 assert {obj.path for obj in shop.objects()} == {"shop/invoice", "shop/log", "shop/prices"}
 assert shop["prices"]["pear"] == 3
