@@ -240,12 +240,28 @@ def test_a_mapped_array_is_stored_as_an_array(tmp_path: Any) -> None:
     same(file.get_content(), numpy.arange(5, dtype="i4"))
 
 
+@pytest.mark.parametrize("size", [1, 10, 1000, 16_000, 20_000, 1 << 18])
+@pytest.mark.parametrize("scope", [snapshot, transaction])
+def test_an_array_in_a_scope_is_aligned_and_not_to_be_written_to(size: int, scope: Any) -> None:
+    file = new()
+    for array in (numpy.arange(size), numpy.arange(2 * size).reshape(2, size).astype("f8", order="F")):
+        file.set_content(array)
+        with scope(file):
+            got = file.get_content()
+            same(got, array)
+            assert got.flags.aligned
+            assert not got.flags.writeable
+            assert got.flags.f_contiguous == array.flags.f_contiguous
+            del got
+
+
 def test_in_a_snapshot_an_array_is_where_it_is_stored() -> None:
     file = new()
     file.set_content(numpy.arange(1 << 18))
     with snapshot(file):
         one, two = file.get_content(), file.get_content()
         assert numpy.shares_memory(one, two)
+        assert one.ctypes.data % 64 == 0
         with pytest.raises(ValueError, match="read-only"):
             one[0] = 1
         del one, two

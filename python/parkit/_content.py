@@ -165,7 +165,12 @@ def _decode_numpy(described: Mapping[str, Any], data: Any) -> Any:
     numpy = _require("numpy", "a numpy array")
     properties = described["content-properties"]
     dtype = _dtype_of(properties["descr"])
-    return numpy.ndarray(tuple(properties["shape"]), dtype, data, order=properties["order"])
+    array = numpy.ndarray(tuple(properties["shape"]), dtype, data, order=properties["order"])
+    if not array.flags.aligned:
+        # A small one, among others in a page, or one that was stored in parts.
+        array, writable = array.copy("K"), array.flags.writeable
+        array.flags.writeable = writable
+    return array
 
 
 def _decode_pandas(_: Mapping[str, Any], data: Any) -> Any:
