@@ -29,11 +29,11 @@ NEEDS = {
 #: The switches of docs/compatibility.md that a program needs, set where the program need not be touched.
 SWITCHES = {"queues.py": {"PARKIT_QUEUE_BLOCK": "0"}, "system.py": {"PARKIT_SYSLOG": "1"}}
 
-#: What the original exports. `compactify`, `schedule`, `schedulers`, `Frequency`: with the programs that use them.
+#: What the original exports; the names of schedules come with the programs that use them.
 ORIGINAL = """
     Array Dict Queue LifoQueue File FileIO Object asyncable Asyncable task Task transaction snapshot wait stream
-    bind_symbol bind_symbols Directory directories set_default_site get_default_site import_site get_site_uuid
-    enable_tasks disable_tasks set_concurrency get_concurrency tasks pidtable syslog ObjectExistsError
+    bind_symbol bind_symbols compactify Directory directories set_default_site get_default_site import_site
+    get_site_uuid enable_tasks disable_tasks set_concurrency get_concurrency tasks pidtable syslog ObjectExistsError
     ObjectNotFoundError SiteNotFoundError SiteNotSpecifiedError StoragePathError TransactionError checkenv
     create_string_digest envexists get_memory_size get_pagesize getenv setenv polling_loop Timer
 """.split()
