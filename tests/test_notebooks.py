@@ -77,3 +77,22 @@ def test_five_minutes(run: Any, tmp_path: Path) -> None:
     assert "<table>" in letters[0].outputs[0]["data"]["text/html"]
     assert processes_of(str(tmp_path / "parkit-five-minutes")) == []
     assert os.listdir(tmp_path / "parkit-five-minutes")
+
+
+def test_the_collections(run: Any) -> None:
+    shows = shown(run(NOTEBOOKS[1]))
+    assert shows["len(log), log[0], list(log[-2:])"] == "(1000, 'visit 200', ['visit 1198', 'visit 1199'])"
+    assert shows["next(following), next(following)"] == "('visit of the cat', 'visit of the dog')"
+    assert shows["await watching"] == "['the post', 'the milk']"
+    assert shows["jobs.get(timeout=5), jobs.get(timeout=5)"] == "('sweep', 'dust')"
+    given_up = "jobs.qsize(), [(dead.item, dead.attempts) for dead in jobs.dead_letters()]"
+    assert shows[given_up] == "(0, [('the windows', 2)])"
+    assert shows["dict(done), jobs.qsize()"] == "({'iron': 'ironed'}, 0)"
+    assert shows['len(rates), "EUR/USD" in rates'] == "(3, False)"
+    assert shows["first, again, time.perf_counter() - began < computed / 10"] == "(144, 144, True)"
+    assert shows["lines"] == "['first line\\n', 'second line']"
+    assert shows['prices.size, prices.metadata["content-type"]'] == "(8000000, 'application/python-numpy-ndarray')"
+    assert re.match(
+        r"\(.*499999500000\.0.*, False, array\(\[0\., 0\., 0\.\]\)\)", shows["total, writeable, prices.get_content()"]
+    )
+    assert shows["check(house).ok, report.ok"] == "(True, True)"
