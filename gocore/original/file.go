@@ -122,7 +122,7 @@ func (f *File) Changed() (bool, error) {
 
 // readRoots takes the newer of the two pages of roots.
 func (f *File) readRoots() error {
-	var found error = f.damaged("neither of its two pages of roots can be read")
+	found := f.damaged("neither of its two pages of roots can be read")
 	f.pageSize = 0
 	newest := uint64(0)
 	at := int64(0)
