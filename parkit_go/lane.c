@@ -299,7 +299,7 @@ PyInit_lane(void)
         return NULL;
     PyMethodDef *parts[] = {
         pk_object_methods, pk_dict_methods, pk_cache_methods, pk_array_methods, pk_queue_methods,
-        pk_lease_methods, pk_iter_methods,
+        pk_lease_methods, pk_taken_methods, pk_iter_methods,
         pk_scope_methods, pk_task_methods, pk_bridge_methods, pk_file_methods, pk_view_methods,
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

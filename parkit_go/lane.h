@@ -56,6 +56,16 @@ typedef struct {
     int unstable; /* in a page that this thread's own transaction may write to */
 } pk_got;
 
+/* What was removed beside a value: behind that lie so many bytes of the key it
+ * had, from the tag on, and of its own key. */
+typedef struct {
+    size_t place, own;
+    int64_t due; /* when a dict's entry ends, 0 for never */
+} pk_taken;
+
+/* Where pkPutBack puts it; PK_TO_DICT_BOTH is C's, for an entry whose key is handed out too. */
+enum { PK_TO_QUEUE, PK_TO_FIRST, PK_TO_LAST, PK_TO_DICT, PK_TO_DICT_BOTH };
+
 /* Memory of the store that a view shows, until pkViewEnd(number). */
 typedef struct {
     const unsigned char *p;

@@ -88,15 +88,16 @@ array_pop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     pk_words words = {0};
     pk_got got = {0};
+    pk_taken taken;
     int rc, last;
-    if (pk_arity("array_pop", nargs, 2, 2) < 0 || (last = PyObject_IsTrue(args[1])) < 0)
+    if (pk_arity("array_pop", nargs, 2, 3) < 0 || (last = PyObject_IsTrue(args[1])) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkArrayPop(h, pk_open_scopes(), last, &got, w, &words));
+    PK_CROSS(rc, args[0], h, w, pkArrayPop(h, pk_open_scopes(), last, &got, &taken, w, &words));
     if (rc == PK_NOTFOUND)
         return out_of_range("pop from an empty array");
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
-    return pk_take(&got);
+    return pk_hand_out(args[0], last ? PK_TO_LAST : PK_TO_FIRST, &got, &taken, NULL, nargs == 3 ? args[2] : NULL);
 }
 
 static PyObject *
@@ -272,7 +273,7 @@ PyMethodDef pk_array_methods[] = {
     PK_FAST("array_get", array_get, "array_get(obj, index) -> value"),
     PK_FAST("array_set", array_set, "array_set(obj, index, value)"),
     PK_FAST("array_append", array_append, "array_append(obj, value)"),
-    PK_FAST("array_pop", array_pop, "array_pop(obj, last) -> value"),
+    PK_FAST("array_pop", array_pop, "array_pop(obj, last[, decode]) -> value"),
     PK_FAST("array_extend", array_extend, "array_extend(obj, iterable)"),
     {"array_clear", array_clear, METH_O, "array_clear(obj)"},
     PK_FAST("array_wait", array_wait, "array_wait(obj, position, timeout)"),

@@ -84,15 +84,15 @@ func pkArrayExtend(handle C.int64_t, scopes *C.pk_scopes, entries *C.pk_entry, n
 }
 
 //export pkArrayPop
-func pkArrayPop(handle C.int64_t, scopes *C.pk_scopes, last C.int, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkArrayPop(handle C.int64_t, scopes *C.pk_scopes, last C.int, got *C.pk_got, with *C.pk_taken, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("write array", words, &rc)
-	var value []byte
+	var taken coll.Taken
 	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
-		value, err = coll.ArrayPop(tx, o, last != 0)
+		taken, err = coll.ArrayPop(tx, o, last != 0)
 		return err
 	})
 	if rc == C.PK_OK {
-		copied(got, value)
+		handed(got, with, taken, nil)
 	}
 	return rc
 }

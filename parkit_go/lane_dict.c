@@ -154,37 +154,37 @@ dict_pop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     pk_words words = {0};
     pk_got got = {0};
+    pk_taken taken;
     dict_key k;
     int rc;
-    if (pk_arity("dict_pop", nargs, 2, 3) < 0 || pk_key_begin(&k, args[1]) < 0)
+    if (pk_arity("dict_pop", nargs, 2, 4) < 0 || pk_key_begin(&k, args[1]) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkDictPop(h, pk_open_scopes(), k.enc.p, k.enc.len, &got, w, &words));
+    PK_CROSS(rc, args[0], h, w, pkDictPop(h, pk_open_scopes(), k.enc.p, k.enc.len, &got, &taken, w, &words));
     pk_key_end(&k);
     if (rc == PK_NOTFOUND)
-        return nargs == 3 ? Py_NewRef(args[2]) : pk_key_error(args[1]);
+        return nargs >= 3 ? Py_NewRef(args[2]) : pk_key_error(args[1]);
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
-    return pk_take(&got);
+    return pk_hand_out(args[0], PK_TO_DICT, &got, &taken, NULL, nargs == 4 ? args[3] : NULL);
 }
 
 static PyObject *
 dict_popitem(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     pk_words words = {0};
-    pk_batch batch = {0};
+    pk_got got = {0};
+    pk_taken taken;
     int rc, last;
-    if (pk_arity("dict_popitem", nargs, 2, 2) < 0 || (last = PyObject_IsTrue(args[1])) < 0)
+    if (pk_arity("dict_popitem", nargs, 2, 3) < 0 || (last = PyObject_IsTrue(args[1])) < 0)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkDictPopItem(h, pk_open_scopes(), last, &batch, w, &words));
+    PK_CROSS(rc, args[0], h, w, pkDictPopItem(h, pk_open_scopes(), last, &got, &taken, w, &words));
     if (rc == PK_NOTFOUND) {
         PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
         return NULL;
     }
     if (rc)
         return rc < 0 ? NULL : pk_raise(rc, &words);
-    PyObject *item = pk_unpack(batch.p, 2, NULL);
-    free(batch.p);
-    return item;
+    return pk_hand_out(args[0], PK_TO_DICT_BOTH, &got, &taken, NULL, nargs == 3 ? args[2] : NULL);
 }
 
 static PyObject *
@@ -384,8 +384,8 @@ PyMethodDef pk_dict_methods[] = {
     PK_FAST("dict_set", dict_set, "dict_set(obj, key, value)"),
     PK_FAST("dict_setdefault", dict_setdefault, "dict_setdefault(obj, key, default) -> value"),
     PK_FAST("dict_del", dict_del, "dict_del(obj, key)"),
-    PK_FAST("dict_pop", dict_pop, "dict_pop(obj, key[, default]) -> value"),
-    PK_FAST("dict_popitem", dict_popitem, "dict_popitem(obj, last) -> (key, value)"),
+    PK_FAST("dict_pop", dict_pop, "dict_pop(obj, key[, default[, decode]]) -> value"),
+    PK_FAST("dict_popitem", dict_popitem, "dict_popitem(obj, last[, decode]) -> (key, value)"),
     PK_FAST("dict_update", dict_update, "dict_update(obj, dict or sequence of pairs)"),
     {"dict_clear", dict_clear, METH_O, "dict_clear(obj)"},
     {NULL, NULL, 0, NULL},

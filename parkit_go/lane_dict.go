@@ -116,30 +116,29 @@ func pkDictDel(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, 
 }
 
 //export pkDictPop
-func pkDictPop(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkDictPop(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, got *C.pk_got, with *C.pk_taken, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("write dict", words, &rc)
-	var value []byte
+	var taken coll.Taken
 	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
-		value, err = coll.DictPop(tx, o, bytesOf(key, n))
+		taken, err = coll.DictPop(tx, o, bytesOf(key, n))
 		return err
 	})
 	if rc == C.PK_OK {
-		copied(got, value)
+		handed(got, with, taken, nil)
 	}
 	return rc
 }
 
 //export pkDictPopItem
-func pkDictPopItem(handle C.int64_t, scopes *C.pk_scopes, last C.int, batch *C.pk_batch, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkDictPopItem(handle C.int64_t, scopes *C.pk_scopes, last C.int, got *C.pk_got, with *C.pk_taken, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("write dict", words, &rc)
-	var packed []byte
-	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
-		key, own, value, err := coll.DictPopItem(tx, o, last != 0)
-		packed = coll.AppendPacked(packed[:0], coll.DictEntry{Key: key, Own: own, Value: value})
+	var taken coll.Taken
+	rc = written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
+		taken, err = coll.DictPopItem(tx, o, last != 0)
 		return err
 	})
 	if rc == C.PK_OK {
-		batch.p, batch.n = (*C.uchar)(C.CBytes(packed)), C.size_t(len(packed))
+		handed(got, with, taken, nil)
 	}
 	return rc
 }

@@ -22,13 +22,12 @@ length_at(const unsigned char *p)
 
 /* The key (0), value (1) or both (2) of a packed entry; *next is where the next
  * one begins. */
-PyObject *
-pk_unpack(const unsigned char *p, int what, const unsigned char **next)
+static PyObject *
+unpack(const unsigned char *p, int what, const unsigned char **next)
 {
     uint32_t nkey = length_at(p), nown = length_at(p + 4), nvalue = length_at(p + 8);
     const unsigned char *key = p + 12, *own = key + nkey, *value = own + nown;
-    if (next != NULL)
-        *next = value + nvalue;
+    *next = value + nvalue;
     PyObject *k = NULL, *v = NULL;
     if (what != 1 && (k = pk_decode_key(key, nkey, own, nown)) == NULL)
         return NULL;
@@ -78,7 +77,7 @@ iterator_next(PyObject *self)
             return NULL;
     }
     const unsigned char *next;
-    PyObject *result = pk_unpack(it->batch.p + it->at, it->what, &next);
+    PyObject *result = unpack(it->batch.p + it->at, it->what, &next);
     it->at = (size_t)(next - it->batch.p);
     return result;
 }

@@ -29,15 +29,15 @@ lease_object(const pk_lease *lease)
                          (unsigned long long)lease->attempts, (long long)lease->deadline);
 }
 
-/* queue_lease(obj, block, timeout, hold) */
+/* queue_lease(obj, block, timeout, hold[, decode]) */
 static PyObject *
 queue_lease(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     pk_lease lease = {0};
-    PyObject *item;
-    if (pk_arity("queue_lease", nargs, 4, 4) < 0 || duration(args[3], &lease.hold_ns) < 0)
+    if (pk_arity("queue_lease", nargs, 4, 5) < 0 || duration(args[3], &lease.hold_ns) < 0)
         return NULL;
-    if (pk_queue_take(args[0], args[1], args[2], &lease, &item) < 0)
+    PyObject *item = pk_queue_take(args[0], args[1], args[2], &lease, nargs == 5 ? args[4] : NULL);
+    if (item == NULL)
         return NULL;
     PyObject *named = lease_object(&lease);
     PyObject *both = named == NULL ? NULL : PyTuple_Pack(2, item, named);
@@ -146,7 +146,7 @@ queue_dead(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
         int64_t when = (int64_t)number(&p);
         uint64_t whylen = number(&p), n = number(&p);
         PyObject *why = PyUnicode_DecodeUTF8((const char *)p, (Py_ssize_t)whylen, "replace");
-        PyObject *item = why == NULL ? NULL : pk_decode_value(p + whylen, (Py_ssize_t)n);
+        PyObject *item = why == NULL ? NULL : PyBytes_FromStringAndSize((const char *)p + whylen, (Py_ssize_t)n);
         PyObject *letter = item == NULL ? NULL
                                         : Py_BuildValue("(KKLOO)", (unsigned long long)id, (unsigned long long)attempts,
                                                         (long long)when, why, item);
@@ -181,7 +181,7 @@ queue_revive(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t narg
 }
 
 PyMethodDef pk_lease_methods[] = {
-    PK_FAST("queue_lease", queue_lease, "queue_lease(obj, block, timeout, hold) -> (item, lease)"),
+    PK_FAST("queue_lease", queue_lease, "queue_lease(obj, block, timeout, hold[, decode]) -> (item, lease)"),
     PK_FAST("queue_settle", queue_settle, "queue_settle(obj, what, lease, seconds, why) -> lease"),
     {"queue_attend", queue_attend, METH_O, "queue_attend(obj)"},
     {"queue_length", queue_length, METH_O, "queue_length(obj) -> int"},

@@ -28,13 +28,13 @@ func termsOf(o *object.Object, lease *C.pk_lease) (terms coll.Terms, err error) 
 }
 
 // take takes an item, by a lease if one is asked for.
-func take(tx *object.Tx, o *object.Object, lease *C.pk_lease, terms coll.Terms, dst []byte) (value []byte, err error) {
+func take(tx *object.Tx, o *object.Object, lease *C.pk_lease, terms coll.Terms, dst []byte) (coll.Taken, error) {
 	if lease == nil {
 		return coll.QueueTake(tx, o, dst)
 	}
-	taken, value, err := coll.QueueLease(tx, o, terms, dst)
-	told(lease, taken)
-	return value, err
+	leased, value, err := coll.QueueLease(tx, o, terms, dst)
+	told(lease, leased)
+	return coll.TakenOf(value, len(value), 0, 0), err
 }
 
 // told tells C of a lease.

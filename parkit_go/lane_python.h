@@ -77,9 +77,6 @@ int pk_scope_begin(int64_t space, int mode, int64_t timeout, pk_words *words);
 int pk_scope_end(int64_t space, int commit);
 PyObject *pk_scope_install(PyObject *module, PyObject *args);
 
-/* The key (0), value (1) or both (2) of a packed entry. */
-PyObject *pk_unpack(const unsigned char *p, int what, const unsigned char **next);
-
 /* The encoded items of an update. */
 typedef struct {
     pk_buf bytes;
@@ -106,9 +103,12 @@ PyObject *pk_no_attribute(PyObject *obj, PyObject *name);
 int pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft, int *quick);
 /* The exception of what a queue answers. Returns NULL. */
 PyObject *pk_queue_answer(int rc, pk_words *words);
-/* Takes an item, by a lease unless that is NULL; the code is 0, or -1 with an
- * exception set. */
-int pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject **item);
+/* Takes an item, by a lease unless that is NULL. */
+PyObject *pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject *decode);
+/* The object of what was removed, or, unless decode is NULL, what that makes of
+ * it; frees what got owns. If it cannot be had, it is put back, or its lease
+ * ended, and the exception goes on. */
+PyObject *pk_hand_out(PyObject *obj, int where, pk_got *got, pk_taken *taken, pk_lease *lease, PyObject *decode);
 
 extern PyMethodDef pk_dict_methods[];
 extern PyMethodDef pk_cache_methods[];
@@ -117,6 +117,7 @@ extern PyMethodDef pk_queue_methods[];
 extern PyMethodDef pk_lease_methods[];
 extern PyMethodDef pk_object_methods[];
 extern PyMethodDef pk_scope_methods[];
+extern PyMethodDef pk_taken_methods[];
 extern PyMethodDef pk_iter_methods[];
 extern PyMethodDef pk_task_methods[];
 extern PyMethodDef pk_bridge_methods[];

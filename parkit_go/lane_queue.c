@@ -98,46 +98,44 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
-int
-pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject **item)
+PyObject *
+pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease, PyObject *decode)
 {
     unsigned char room[PK_ROOM];
     pk_words words = {0};
     pk_got got = {0};
+    pk_taken taken;
     int64_t ns;
     int soft, quick, rc;
     if (pk_patience(block, timeout, &ns, &soft, &quick) < 0)
-        return -1;
+        return NULL;
     int waited = 0;
     if (ns == 0)
-        PK_CROSS(rc, obj, h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, lease, w, &words));
+        PK_CROSS(rc, obj, h, w, pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, w, &words));
     else /* the turn to write is waited for no longer than for an item */
         PK_CROSS_WITHIN(rc, obj, h, w, ns,
-                        w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, lease, quick, w, &words))
-                          : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, lease, NULL, &words));
+                        w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, quick, w,
+                                                        &words))
+                          : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, NULL, &words));
     if (rc == PK_NOTFOUND && !waited && waits(obj, ns, soft)) {
         pk_wait wait;
         int64_t h = pk_handle(obj);
         pk_wait_begin(&wait, ns);
-        rc = pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, lease, quick, &wait, &words);
+        rc = pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, quick, &wait, &words);
         pk_wait_end(&wait);
     }
-    if (rc) {
-        answer(rc, &words, empty);
-        return -1;
-    }
-    *item = pk_take(&got);
-    return *item == NULL ? -1 : 0;
+    if (rc)
+        return answer(rc, &words, empty);
+    return pk_hand_out(obj, PK_TO_QUEUE, &got, &taken, lease, decode);
 }
 
-/* queue_get(obj, block, timeout) */
+/* queue_get(obj, block, timeout[, decode]) */
 static PyObject *
 queue_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *item;
-    if (pk_arity("queue_get", nargs, 3, 3) < 0 || pk_queue_take(args[0], args[1], args[2], NULL, &item) < 0)
+    if (pk_arity("queue_get", nargs, 3, 4) < 0)
         return NULL;
-    return item;
+    return pk_queue_take(args[0], args[1], args[2], NULL, nargs == 4 ? args[3] : NULL);
 }
 
 static PyObject *
@@ -241,7 +239,7 @@ queue_errors(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t narg
 PyMethodDef pk_queue_methods[] = {
     PK_FAST("queue_errors", queue_errors, "queue_errors(Full, Empty, ShutDown)"),
     PK_FAST("queue_put", queue_put, "queue_put(obj, item, rank, block, timeout)"),
-    PK_FAST("queue_get", queue_get, "queue_get(obj, block, timeout) -> item"),
+    PK_FAST("queue_get", queue_get, "queue_get(obj, block, timeout[, decode]) -> item"),
     PK_FAST("queue_join", queue_join, "queue_join(obj, timeout)"),
     {"queue_done", queue_done, METH_O, "queue_done(obj)"},
     {"queue_clear", queue_clear, METH_O, "queue_clear(obj)"},

@@ -110,7 +110,7 @@ func pkQueuePutWait(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, quick 
 }
 
 //export pkQueueGet
-func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, lease *C.pk_lease, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, with *C.pk_taken, lease *C.pk_lease, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("get", words, &rc)
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))[:0]
 	o, ok := objects.at(int64(handle))
@@ -122,59 +122,49 @@ func pkQueueGet(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size
 		return failed(err, words)
 	}
 	if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
-		value, err := take(tx, o.Object, lease, terms, dst)
+		taken, err := take(tx, o.Object, lease, terms, dst)
 		if err == nil {
-			copiedTo(got, value, dst)
+			handed(got, with, taken, dst)
 		}
 		return answered(err, words)
 	}
-	var value []byte
+	var taken coll.Taken
 	rc = changed(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) (err error) {
-		value, err = take(tx, o, lease, terms, dst)
+		taken, err = take(tx, o, lease, terms, dst)
 		return err
 	})
 	if rc == C.PK_OK {
-		copiedTo(got, value, dst)
+		handed(got, with, taken, dst)
 	}
 	return rc
 }
 
 //export pkQueueGetWait
-func pkQueueGetWait(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, lease *C.pk_lease, quick C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
+func pkQueueGetWait(handle C.int64_t, scopes *C.pk_scopes, room *C.uchar, cap C.size_t, got *C.pk_got, with *C.pk_taken, lease *C.pk_lease, quick C.int, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("get", words, &rc)
 	if hasty(handle, quick) {
-		return pkQueueGet(handle, scopes, room, cap, got, lease, wait, words)
+		return pkQueueGet(handle, scopes, room, cap, got, with, lease, wait, words)
 	}
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))[:0]
-	var value []byte
+	var taken coll.Taken
 	rc = patient(handle, scopes, wait, words, "get", func(o *object.Object, w store.Wait) (err error) {
 		if lease == nil {
-			value, err = coll.QueueTakeWait(o, w, dst)
+			taken, err = coll.QueueTakeWait(o, w, dst)
 			return err
 		}
 		terms, err := termsOf(o, lease)
 		if err != nil {
 			return err
 		}
-		var taken coll.Lease
-		taken, value, err = coll.QueueLeaseWait(o, w, terms, dst)
-		told(lease, taken)
+		leased, value, err := coll.QueueLeaseWait(o, w, terms, dst)
+		taken = coll.TakenOf(value, len(value), 0, 0)
+		told(lease, leased)
 		return err
 	})
 	if rc == C.PK_OK {
-		copiedTo(got, value, dst)
+		handed(got, with, taken, dst)
 	}
 	return rc
-}
-
-// copiedTo tells C of a copy that was made in the caller's room, if that was
-// large enough.
-func copiedTo(got *C.pk_got, value, room []byte) {
-	if len(value) <= cap(room) {
-		found(got, value, false)
-		return
-	}
-	copied(got, value)
 }
 
 //export pkQueueJoin

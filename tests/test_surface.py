@@ -47,6 +47,7 @@ EXPORTED = {
     "StoragePathError",
     "Timer",
     "TransactionError",
+    "Unreadable",
     "backup",
     "bind_symbol",
     "bind_symbols",

@@ -95,13 +95,13 @@ func storeItems(tx *object.Tx, o *object.Object, state *object.State, next uint6
 	return b.flush()
 }
 
-// ArrayPop removes the first or the last item and returns a copy of it;
-// store.ErrNotFound when there is none. A damaged item is errs.Corrupt, and
+// ArrayPop removes the first or the last item and returns a copy of it, which
+// ArrayReturn puts back; store.ErrNotFound when there is none. A damaged item is errs.Corrupt, and
 // stays.
-func ArrayPop(tx *object.Tx, o *object.Object, last bool) (value []byte, err error) {
+func ArrayPop(tx *object.Tx, o *object.Object, last bool) (Taken, error) {
 	state, err := tx.State(o)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	index := int64(0)
 	if last {
@@ -109,22 +109,23 @@ func ArrayPop(tx *object.Tx, o *object.Object, last bool) (value []byte, err err
 	}
 	position, ok := positionOf(state, index)
 	if !ok {
-		return nil, store.ErrNotFound
+		return Taken{}, store.ErrNotFound
 	}
 	dbkey := tx.ItemKey(o, keys.TagItem, position)
-	if value, err = item(tx, dbkey); err != nil {
-		return nil, err
+	value, err := item(tx, dbkey)
+	if err != nil {
+		return Taken{}, err
 	}
-	value = append([]byte{}, value...)
+	taken := take(nil, value, nil, nil)
 	if _, err := tx.Del(dbkey); err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	next := state.Next
 	if last {
 		next--
 	}
 	tx.Moved(o, -1, next, 0)
-	return value, nil
+	return taken, nil
 }
 
 // ArrayClear removes all items. An empty array is not changed by it.

@@ -176,8 +176,9 @@ func (m *arrayModel) steps() map[string]func(*rapid.T) {
 		"pop": func(t *rapid.T) {
 			last := rapid.Bool().Draw(t, "last")
 			var got []byte
-			err := m.update(t, func(tx *object.Tx) (err error) {
-				got, err = coll.ArrayPop(tx, m.o, last)
+			err := m.update(t, func(tx *object.Tx) error {
+				taken, err := coll.ArrayPop(tx, m.o, last)
+				got = taken.Value()
 				return err
 			})
 			if len(m.items) == 0 {

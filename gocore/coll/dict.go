@@ -159,49 +159,56 @@ func DictDel(tx *object.Tx, o *object.Object, key []byte) error {
 	return remove(tx, o, state, dbkey)
 }
 
-// DictPop removes a key and returns a copy of its value; store.ErrNotFound
-// when it is not there. A damaged value is errs.Corrupt, and stays.
-func DictPop(tx *object.Tx, o *object.Object, key []byte) (value []byte, err error) {
+// DictPop removes a key and returns a copy of what was there, which DictReturn
+// puts back; store.ErrNotFound when it is not there. A damaged value is
+// errs.Corrupt, and stays.
+func DictPop(tx *object.Tx, o *object.Object, key []byte) (Taken, error) {
 	state, err := tx.State(o)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	dbkey, _ := tx.EntryKey(o, keys.TagDict, key)
-	record, err := tx.Get(dbkey)
-	if err != nil {
-		return nil, err
-	}
-	flags, _, value, err := keys.Open(dbkey, record)
-	if err != nil {
-		return nil, err
-	}
-	if ended(flags, record, value, tx.Now) {
-		return nil, store.ErrNotFound
-	}
-	value = append([]byte{}, value...)
-	return value, remove(tx, o, state, dbkey)
+	return takeEntry(tx, o, state, dbkey)
 }
 
-// DictPopItem removes the entry with the first or the last key and returns
-// copies of what it held, the key in stored form; store.ErrNotFound when the
-// dict is empty.
-func DictPopItem(tx *object.Tx, o *object.Object, last bool) (key, own, value []byte, err error) {
+// DictPopItem is DictPop of the first or the last key, which is the place that
+// it had; store.ErrNotFound when the dict is empty.
+func DictPopItem(tx *object.Tx, o *object.Object, last bool) (Taken, error) {
 	var one [1]DictEntry
 	n, err := DictScan(tx, o, KeyRange{Reverse: last}, one[:])
 	if err != nil {
-		return nil, nil, nil, err
+		return Taken{}, err
 	}
 	if n == 0 {
-		return nil, nil, nil, store.ErrNotFound
+		return Taken{}, store.ErrNotFound
 	}
-	key = bytes.Clone(one[0].Key)
-	own = bytes.Clone(one[0].Own)
-	value = append([]byte{}, one[0].Value...)
 	state, err := tx.State(o)
 	if err != nil {
-		return nil, nil, nil, err
+		return Taken{}, err
 	}
-	return key, own, value, remove(tx, o, state, keys.AppendStoredKey(nil, o.Prefix, keys.TagDict, key))
+	dbkey := keys.AppendStoredKey(nil, o.Prefix, keys.TagDict, one[0].Key)
+	if state.Flags&object.FlagCache != 0 {
+		return takeEntry(tx, o, state, dbkey) // which has an end, perhaps
+	}
+	taken := take(nil, one[0].Value, dbkey[len(o.Prefix):], one[0].Own)
+	return taken, remove(tx, o, state, dbkey)
+}
+
+func takeEntry(tx *object.Tx, o *object.Object, state *object.State, dbkey []byte) (Taken, error) {
+	record, err := tx.Get(dbkey)
+	if err != nil {
+		return Taken{}, err
+	}
+	flags, own, value, err := keys.Open(dbkey, record)
+	if err != nil {
+		return Taken{}, err
+	}
+	if ended(flags, record, value, tx.Now) {
+		return Taken{}, store.ErrNotFound
+	}
+	taken := take(nil, value, dbkey[len(o.Prefix):], own)
+	taken.Due = keys.StampsOf(flags, record, value).Due
+	return taken, remove(tx, o, state, dbkey)
 }
 
 // DictClear removes all entries. An empty dict is not changed by it.

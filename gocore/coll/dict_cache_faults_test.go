@@ -40,7 +40,8 @@ func TestWhicheverCallOfTheStoreFailsACacheIsAsBefore(t *testing.T) {
 		"touch":    func(tx *object.Tx, o *object.Object) error { return coll.DictTouch(tx, o, key(5), future+2) },
 		"delete":   func(tx *object.Tx, o *object.Object) error { return coll.DictDel(tx, o, key(5)) },
 		"pop":      func(tx *object.Tx, o *object.Object) error { _, err := coll.DictPop(tx, o, key(5)); return err },
-		"pop item": func(tx *object.Tx, o *object.Object) error { _, _, _, err := coll.DictPopItem(tx, o, true); return err },
+		"pop item": func(tx *object.Tx, o *object.Object) error { _, err := coll.DictPopItem(tx, o, true); return err },
+		"put back": putBack(key(5)),
 		"clear":    coll.DictClear,
 	}
 	for backend, open := range backends(t) {

@@ -133,10 +133,10 @@ func (w *cacheWorld) touch(t *rapid.T) {
 func (w *cacheWorld) del(t *rapid.T) {
 	k := drawKey(t)
 	pop := rapid.Bool().Draw(t, "pop")
-	var value []byte
+	var taken coll.Taken
 	err := w.write(t, func(tx *object.Tx) (err error) {
 		if pop {
-			value, err = coll.DictPop(tx, w.o, k.encoded)
+			taken, err = coll.DictPop(tx, w.o, k.encoded)
 			return err
 		}
 		return coll.DictDel(tx, w.o, k.encoded)
@@ -148,8 +148,8 @@ func (w *cacheWorld) del(t *rapid.T) {
 		}
 		return
 	}
-	if pop && !bytes.Equal(value, e.value) {
-		t.Fatalf("popped %x, want %x", value, e.value)
+	if pop && (!bytes.Equal(taken.Value(), e.value) || taken.Due != e.due) {
+		t.Fatalf("popped %x until %d, want %x until %d", taken.Value(), taken.Due, e.value, e.due)
 	}
 	w.current.remove(string(k.encoded))
 	w.answer(t, 0, err)
@@ -170,9 +170,9 @@ func (w *cacheWorld) ordered() []string {
 
 func (w *cacheWorld) popItem(t *rapid.T) {
 	last := rapid.Bool().Draw(t, "last")
-	var key []byte
+	var taken coll.Taken
 	err := w.write(t, func(tx *object.Tx) (err error) {
-		key, _, _, err = coll.DictPopItem(tx, w.o, last)
+		taken, err = coll.DictPopItem(tx, w.o, last)
 		return err
 	})
 	list := w.ordered()
@@ -186,8 +186,8 @@ func (w *cacheWorld) popItem(t *rapid.T) {
 	if last {
 		want = list[len(list)-1]
 	}
-	if err != nil || !bytes.Equal(key, storedKey(w.o, []byte(want))) {
-		t.Fatalf("popped %x, %v; want %x", key, err, want)
+	if err != nil || !bytes.Equal(taken.Place()[1:], storedKey(w.o, []byte(want))) {
+		t.Fatalf("popped %x, %v; want %x", taken.Place(), err, want)
 	}
 	w.current.remove(want)
 	w.settle()

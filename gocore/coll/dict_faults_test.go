@@ -37,7 +37,8 @@ func TestWhicheverCallOfTheStoreFailsADictIsAsBefore(t *testing.T) {
 		},
 		"delete":   func(tx *object.Tx, o *object.Object) error { return coll.DictDel(tx, o, long) },
 		"pop":      func(tx *object.Tx, o *object.Object) error { _, err := coll.DictPop(tx, o, long); return err },
-		"pop item": func(tx *object.Tx, o *object.Object) error { _, _, _, err := coll.DictPopItem(tx, o, true); return err },
+		"pop item": func(tx *object.Tx, o *object.Object) error { _, err := coll.DictPopItem(tx, o, true); return err },
+		"put back": putBack(long),
 		"clear":    coll.DictClear,
 		"set a few": func(tx *object.Tx, o *object.Object) error {
 			return coll.DictSetMany(tx, o, many(4, 9))

@@ -101,16 +101,16 @@ func (w *world) del(t *rapid.T) {
 func (w *world) pop(t *rapid.T) {
 	o, d := w.pick(t)
 	k := drawKey(t)
-	var value []byte
-	err := w.write(func(tx *object.Tx) (err error) { value, err = coll.DictPop(tx, o, k.encoded); return err })
+	var taken coll.Taken
+	err := w.write(func(tx *object.Tx) (err error) { taken, err = coll.DictPop(tx, o, k.encoded); return err })
 	if d == nil {
 		expect(t, d, true, err)
 		return
 	}
 	old, present := d.entries[string(k.encoded)]
 	if expect(t, d, present, err) {
-		if !bytes.Equal(value, old.value) {
-			t.Fatalf("pop gave %x, not %x", value, old.value)
+		if !bytes.Equal(taken.Value(), old.value) {
+			t.Fatalf("pop gave %x, not %x", taken.Value(), old.value)
 		}
 		delete(d.entries, string(k.encoded))
 		d.changed = true
@@ -121,9 +121,9 @@ func (w *world) pop(t *rapid.T) {
 func (w *world) popItem(t *rapid.T) {
 	o, d := w.pick(t)
 	last := rapid.Bool().Draw(t, "last")
-	var key, own, value []byte
+	var taken coll.Taken
 	err := w.write(func(tx *object.Tx) (err error) {
-		key, own, value, err = coll.DictPopItem(tx, o, last)
+		taken, err = coll.DictPopItem(tx, o, last)
 		return err
 	})
 	if !expect(t, d, d != nil && len(d.entries) > 0, err) {
@@ -135,6 +135,7 @@ func (w *world) popItem(t *rapid.T) {
 		want = order[len(order)-1]
 	}
 	old := d.entries[want]
+	key, own, value := taken.Place()[1:], taken.Own(), taken.Value()
 	if !bytes.Equal(key, storedKey(o, []byte(want))) || !bytes.Equal(own, ownOf(o, want, old.own)) || !bytes.Equal(value, old.value) {
 		t.Fatalf("popitem gave %x %x %x", key, own, value)
 	}

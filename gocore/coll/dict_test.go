@@ -83,7 +83,7 @@ func TestDamagedEntryIsNeverAValue(t *testing.T) {
 		"insert": func(tx *object.Tx) error { _, err := coll.DictInsert(tx, o, key, nil, nil); return err },
 		"pop":    func(tx *object.Tx) error { _, err := coll.DictPop(tx, o, key); return err },
 		"popitem": func(tx *object.Tx) error {
-			_, _, _, err := coll.DictPopItem(tx, o, false) // "key" comes before "other"
+			_, err := coll.DictPopItem(tx, o, false) // "key" comes before "other"
 			return err
 		},
 		"scan": func(tx *object.Tx) error {

@@ -58,25 +58,26 @@ func QueuePut(tx *object.Tx, o *object.Object, rank []byte, value ...[]byte) err
 }
 
 // QueueTake removes the next item and returns a copy of it, in dst where that
-// has the capacity; store.ErrNotFound
+// has the capacity; QueueReturn puts it back. store.ErrNotFound
 // when the queue is empty, ErrQueueShut when it is shut down too. The item
 // counts as pending until QueueDone. A damaged item is errs.Corrupt, and stays.
 // Items of leases that have ended come back first (Reclaim), also where it
 // then finds none to take: see Answered.
-func QueueTake(tx *object.Tx, o *object.Object, dst []byte) (value []byte, err error) {
+func QueueTake(tx *object.Tx, o *object.Object, dst []byte) (Taken, error) {
 	state, err := takeable(tx, o)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
-	dbkey, _, value, err := nextItem(tx, o, state, dst)
+	dbkey, own, value, err := nextItem(tx, o, state, dst)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
+	taken := take(value, value, dbkey[len(o.Prefix):], own)
 	if _, err := tx.Del(dbkey); err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	tx.Moved(o, -1, state.Next, 0)
-	return value, nil
+	return taken, nil
 }
 
 // takeable is the state of a queue from which an item can be taken.

@@ -293,9 +293,8 @@ func spent(state *object.State, held *keys.Held) bool {
 
 // restore puts an item that was leased back to its place.
 func restore(tx *object.Tx, o *object.Object, held *keys.Held) error {
-	dbkey := append(bytes.Clone(o.Prefix), held.Place...)
-	if _, err := tx.PutEntry(dbkey, keys.AppendAttempts(held.Attempts, held.Own), held.Value); err != nil {
-		return tx.Fail(err)
+	if err := putAt(tx, o, held.Place, keys.AppendAttempts(held.Attempts, held.Own), held.Value); err != nil {
+		return err
 	}
 	tx.Alter(o, func(s *object.State) {
 		s.Length++

@@ -254,8 +254,8 @@ func (c *leaseCheck) step(t *rapid.T, tx *object.Tx) {
 		c.m.queue(item, c.flags)
 	case "take":
 		c.m.reclaim(now, c.flags)
-		value, err := coll.QueueTake(tx, c.o, nil)
-		c.took(t, value, err)
+		taken, err := coll.QueueTake(tx, c.o, nil)
+		c.took(t, taken.Value(), err)
 	case "lease":
 		c.m.reclaim(now, c.flags)
 		h := rapid.SampledFrom(c.hands).Draw(t, "hand")

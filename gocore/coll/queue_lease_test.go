@@ -40,12 +40,12 @@ func TestWhoWaitsGetsWhatComesBack(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
-					value, err := coll.QueueTakeWait(o, forever, nil)
+					taken, err := coll.QueueTakeWait(o, forever, nil)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					got <- value[0]
+					got <- taken.Value()[0]
 				})
 			}
 			if _, err := coll.QueueTakeWait(o, store.Wait{Timeout: time.Millisecond}, nil); err != store.ErrNotFound {
@@ -143,10 +143,10 @@ func TestAfterARebootEverythingLeasedIsBack(t *testing.T) {
 	need(t, err)
 	again := space.Object(o.ID, o.Name)
 	for i := range 3 {
-		value, err := coll.QueueTakeWait(again, store.Wait{}, nil)
+		taken, err := coll.QueueTakeWait(again, store.Wait{}, nil)
 		need(t, err)
-		if value[0] != byte(i) {
-			t.Fatalf("took %d, want %d", value[0], i)
+		if taken.Value()[0] != byte(i) {
+			t.Fatalf("took %d, want %d", taken.Value()[0], i)
 		}
 	}
 	need(t, space.Close())

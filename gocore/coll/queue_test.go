@@ -93,7 +93,8 @@ func checkQueue(t *rapid.T, backend store.Backend, flags uint32) {
 				m.pending++
 			}
 		case "take":
-			v, err := coll.QueueTake(tx, o, nil)
+			taken, err := coll.QueueTake(tx, o, nil)
+			v := taken.Value()
 			switch {
 			case len(m.items) == 0 && m.shut:
 				wants(t, err, coll.ErrQueueShut)
@@ -198,7 +199,8 @@ func TestWaitingOnAQueueLosesNoWakeUp(t *testing.T) {
 				wg.Go(func() {
 					last := map[byte]int{}
 					for {
-						v, err := coll.QueueTakeWait(o, forever, nil)
+						taken, err := coll.QueueTakeWait(o, forever, nil)
+						v := taken.Value()
 						if err == coll.ErrQueueShut {
 							return
 						}

@@ -23,12 +23,12 @@ func QueuePutWait(o *object.Object, wait store.Wait, rank []byte, value ...[]byt
 
 // QueueTakeWait is QueueTake in a transaction of its own, when there is an
 // item. A wait that runs out is store.ErrNotFound.
-func QueueTakeWait(o *object.Object, wait store.Wait, dst []byte) (value []byte, err error) {
+func QueueTakeWait(o *object.Object, wait store.Wait, dst []byte) (taken Taken, err error) {
 	err = whenever(o, wait, store.ErrNotFound, true, hasItem, func(tx *object.Tx) (err error) {
-		value, err = QueueTake(tx, o, dst)
+		taken, err = QueueTake(tx, o, dst)
 		return err
 	})
-	return value, err
+	return taken, err
 }
 
 // QueueLeaseWait is QueueLease in a transaction of its own, when there is an

@@ -41,6 +41,15 @@ func sequenceOps() []sequenceOp {
 	popped := func(last bool) func(tx *object.Tx, o *object.Object) error {
 		return func(tx *object.Tx, o *object.Object) error { _, err := coll.ArrayPop(tx, o, last); return err }
 	}
+	putBack := func(last bool) func(tx *object.Tx, o *object.Object) error {
+		return func(tx *object.Tx, o *object.Object) error {
+			taken, err := coll.ArrayPop(tx, o, last)
+			if err == nil {
+				err = coll.ArrayReturn(tx, o, taken, last)
+			}
+			return err
+		}
+	}
 	ops := []sequenceOp{
 		array("append", 0, appended),
 		array("append to a full one", 5, appended),
@@ -52,6 +61,8 @@ func sequenceOps() []sequenceOp {
 		array("set", 0, func(tx *object.Tx, o *object.Object) error { return coll.ArraySet(tx, o, -2, []byte("new")) }),
 		array("pop the first", 0, popped(false)),
 		array("pop the last", 0, popped(true)),
+		array("put the first back", 0, putBack(false)),
+		array("put the last back", 0, putBack(true)),
 		array("clear", 0, coll.ArrayClear),
 	}
 	for _, flags := range []uint32{0, object.FlagLifo, object.FlagRanked} {
@@ -60,6 +71,13 @@ func sequenceOps() []sequenceOp {
 		}
 		queue("put", func(tx *object.Tx, o *object.Object) error { return putItem(tx, o, flags, 2, "new") })
 		queue("take", func(tx *object.Tx, o *object.Object) error { _, err := coll.QueueTake(tx, o, nil); return err })
+		queue("put back", func(tx *object.Tx, o *object.Object) error {
+			taken, err := coll.QueueTake(tx, o, nil)
+			if err == nil {
+				err = coll.QueueReturn(tx, o, taken)
+			}
+			return err
+		})
 		queue("done", coll.QueueDone)
 		queue("clear", coll.QueueClear)
 		queue("limit", func(tx *object.Tx, o *object.Object) error { return coll.QueueLimit(tx, o, 3) })
@@ -233,10 +251,10 @@ func TestADamagedItemOfAQueueIsNamedAndStays(t *testing.T) {
 				sameContent(t, "after taking", dump(t, space), before)
 				need(t, space.Update(store.Wait{Timeout: -1}, func(tx *object.Tx) error { return coll.QueueClear(tx, o) }))
 				need(t, space.Update(store.Wait{Timeout: -1}, func(tx *object.Tx) error { return putItem(tx, o, flags, 1, "next") }))
-				value, err := coll.QueueTakeWait(o, store.Wait{Timeout: -1}, nil)
+				taken, err := coll.QueueTakeWait(o, store.Wait{Timeout: -1}, nil)
 				need(t, err)
-				if string(value) != "next" {
-					t.Errorf("took %q", value)
+				if string(taken.Value()) != "next" {
+					t.Errorf("took %q", taken.Value())
 				}
 			})
 		}

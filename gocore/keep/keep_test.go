@@ -206,14 +206,14 @@ func take(t *testing.T, space *object.Space, name string) (list []string) {
 			return err
 		}
 		for {
-			value, err := coll.QueueTake(tx, o, nil)
+			taken, err := coll.QueueTake(tx, o, nil)
 			if err == store.ErrNotFound {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			list = append(list, string(value))
+			list = append(list, string(taken.Value()))
 		}
 	})
 	return list

@@ -26,7 +26,7 @@ from .errors import (
 )
 from .file import File, FileIO
 from .keep import Report, backup, check, compactify, restore
-from .lease import DeadLetter, Leased
+from .lease import DeadLetter, Leased, Unreadable
 from .namespace import Directory, Namespace, directories
 from .object import Object
 from .pidtable import pidtable
@@ -66,6 +66,7 @@ __all__ = [
     "Task",
     "Timer",
     "TransactionError",
+    "Unreadable",
     "asyncable",
     "backup",
     "bind_symbol",

@@ -31,7 +31,7 @@ class CodedArray(Array[T], CodedValues):
         return self._value_of(_native.lane.array_get(self, index))  # type: ignore[no-any-return]
 
     def _parkit_pop(self, last: bool) -> T:
-        return self._value_of(_native.lane.array_pop(self, last))  # type: ignore[no-any-return]
+        return _native.lane.array_pop(self, last, self._value_of)  # type: ignore[no-any-return]
 
     def _parkit_extend(self, values: list[T]) -> None:
         _native.lane.array_extend(self, [self._stored_value(value) for value in values])

@@ -37,8 +37,11 @@ class CodedDict(Dict[K, V]):
         _native.lane.dict_set(self, self._stored_key(key), self._stored_value(value))
 
     def __delitem__(self, key: K) -> None:
-        if _native.lane.dict_pop(self, self._stored_key(key), _MISSING) is _MISSING:
-            raise KeyError(key)
+        stored = self._stored_key(key)
+        try:
+            _native.lane.dict_del(self, stored)
+        except KeyError:
+            raise KeyError(key) from None
 
     def __contains__(self, key: object) -> bool:
         return _native.lane.dict_contains(self, self._stored_key(key))
@@ -52,18 +55,15 @@ class CodedDict(Dict[K, V]):
         return self._value_of(stored)
 
     def pop(self, key: Any, default: Any = _MISSING, /) -> Any:
-        stored = _native.lane.dict_pop(self, self._stored_key(key), _MISSING)
-        if stored is not _MISSING:
-            return self._value_of(stored)
-        if default is _MISSING:
+        value = _native.lane.dict_pop(self, self._stored_key(key), default, self._value_of)
+        if value is _MISSING:
             raise KeyError(key)
-        return default
+        return value
 
     def popitem(self, index: int = -1) -> tuple[K, V]:
         if index != -1 and index != 0:
             return super().popitem(index)
-        key, value = _native.lane.dict_popitem(self, index == -1)
-        return self._key_of(key), self._value_of(value)
+        return _native.lane.dict_popitem(self, index == -1, self._entry_of)
 
     def _parkit_iter(self, what: int, flags: int, lo: Any = None, hi: Any = None) -> Iterator[Any]:
         lo = None if lo is None else self._stored_key(lo)
@@ -95,6 +95,9 @@ class CodedDict(Dict[K, V]):
             return stored
         decode: Any = self.decode_key
         return stored if decode is None else decode(stored)
+
+    def _entry_of(self, stored: tuple[Any, Any]) -> tuple[K, V]:
+        return self._key_of(stored[0]), self._value_of(stored[1])
 
     def _stored_value(self, value: Any) -> Any:
         if not self._parkit_codes_values:

@@ -152,14 +152,14 @@ def dict_del(obj: Object, key: Any, /) -> None:
     :raises KeyError: it is not there
     """
 
-def dict_pop(obj: Object, key: Any, default: Any = ..., /) -> Any:
-    """Remove a key and return its value.
+def dict_pop(obj: Object, key: Any, default: Any = ..., decode: Callable[[Any], Any] = ..., /) -> Any:
+    """Remove a key and return its value, or what ``decode`` makes of that. If it cannot be had, the entry is put back.
 
     :raises KeyError: it is not there, and no default is given
     """
 
-def dict_popitem(obj: Object, last: bool, /) -> tuple[Any, Any]:
-    """Remove the last or the first entry in the order of keys.
+def dict_popitem(obj: Object, last: bool, decode: Callable[[tuple[Any, Any]], Any] = ..., /) -> Any:
+    """Remove the last or the first entry in the order of keys; the pair, or what ``decode`` makes of it, as of dict_pop.
 
     :raises KeyError: there is none
     """
@@ -258,8 +258,8 @@ def array_append(obj: Object, value: Any, /) -> None:
 def array_extend(obj: Object, values: Iterable[Any], /) -> None:
     """Add several items at the end, in one transaction. All are encoded before the first is written."""
 
-def array_pop(obj: Object, last: bool, /) -> Any:
-    """Remove the last or the first item.
+def array_pop(obj: Object, last: bool, decode: Callable[[Any], Any] = ..., /) -> Any:
+    """Remove the last or the first item; ``decode`` as of dict_pop.
 
     :raises IndexError: there is none
     """
@@ -303,8 +303,10 @@ def queue_put(
     :raises ObjectTypeError: a rank is given, or is missing, against the queue's kind
     """
 
-def queue_get(obj: Object, block: bool | None, timeout: float | None, /) -> Any:
-    """Remove the next item.
+def queue_get(
+    obj: Object, block: bool | None, timeout: float | None, decode: Callable[[Any], Any] = ..., /
+) -> Any:
+    """Remove the next item; ``decode`` as of dict_pop.
 
     :raises Empty: there is none; ShutDown: nor will there be
     """
@@ -380,9 +382,14 @@ def attr_view(obj: Object, name: str, /) -> View | None:
 # ---- Leases; a lease is (owner, number, attempts, deadline in ns since 1970 or 0) ----
 
 def queue_lease(
-    obj: Object, block: bool | None, timeout: float | None, hold: float | None, /
+    obj: Object,
+    block: bool | None,
+    timeout: float | None,
+    hold: float | None,
+    decode: Callable[[Any], Any] = ...,
+    /,
 ) -> tuple[Any, tuple[int, int, int, int]]:
-    """Remove the next item as queue_get does, by a lease.
+    """Remove the next item as queue_get does, by a lease. If it cannot be had, the lease is ended.
 
     :param hold: for how many seconds; None is for as long as the process lives
     """
@@ -406,8 +413,18 @@ def queue_length(obj: Object, /) -> int:
 def queue_state(obj: Object, /) -> tuple[int, int, int, int, int, int, int]:
     """Likewise: length, bound, items not done with, leased ones, dead letters, attempts, flags."""
 
-def queue_dead(obj: Object, after: int, /) -> list[tuple[int, int, int, str, Any]]:
-    """The next dead letters behind a number: number, attempts, when in ns since 1970, why, item."""
+def queue_dead(obj: Object, after: int, /) -> list[tuple[int, int, int, str, bytes]]:
+    """The next dead letters behind a number: number, attempts, when in ns since 1970, why, the encoded item."""
+
+# ---- What was taken and cannot be read ----
+
+def taken_tellers(
+    put_back: Callable[[BaseException, BaseException | None, bool], object], why: Callable[[BaseException], str], /
+) -> None:
+    """Tell the lane who notes in an exception what became of what was taken, and who makes a dead letter's reason of it.
+
+    :param put_back: is given the exception, what kept from putting back, and whether it was a lease that was ended
+    """
 
 def queue_revive(obj: Object, what: int, number: int, /) -> int:
     """Put a dead letter back (0) or remove it (1), all for the number 0; how many that were."""

@@ -304,7 +304,7 @@ def configure(object_type: type[Any]) -> None:
     """Tell the lane of Python's side, now and whenever the library is loaded anew."""
 
     def tell(lane: Any, _: Any) -> None:
-        from . import _codec  # which imports pickle: not needed before
+        from . import _codec, _taken  # the first imports pickle: not needed before
 
         lane.configure(
             object_type,
@@ -316,6 +316,7 @@ def configure(object_type: type[Any]) -> None:
             rebind,
             _native.generation,
         )
+        lane.taken_tellers(_taken.put_back, _taken.why)
 
     _native.on_load(tell)
 

@@ -28,7 +28,10 @@ class CodedQueue(Queue[T], CodedValues):
             return self._parkit_lease(block, timeout, None if lease is True else lease)
         if block is None and not self.default_block:
             block = timeout is not None
-        return self._value_of(_native.lane.queue_get(self, block, timeout))
+        return _native.lane.queue_get(self, block, timeout, self._value_of)
+
+    def _parkit_taken(self, block: bool | None, timeout: float | None, hold: float | None) -> Any:
+        return _native.lane.queue_lease(self, block, timeout, hold, self._value_of)
 
     def _parkit_item(self, stored: Any) -> Any:
         return self._value_of(stored)

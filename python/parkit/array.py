@@ -111,6 +111,10 @@ class Array(ValueHooks, Sequence[T]):
     def pop(self, index: int = -1, /) -> T:
         """Remove and return the last item, or with ``pop(0)`` the first.
 
+        If it cannot be read (its module is missing, say), it is back when the exception comes: in front, or at the
+        end, which is behind what others have appended meanwhile. The array may be over its bound by it until the
+        next item is appended.
+
         :raises IndexError: the array is empty
         :raises TypeError: an index in between
 

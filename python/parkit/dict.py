@@ -139,6 +139,9 @@ class Dict(CacheMethods[K, V], MutableMapping[K, V]):
     def pop(self, key: Any, default: Any = MISSING, /) -> Any:
         """Remove ``key`` and return its value; if it is not there, ``default``.
 
+        If the value cannot be read (its module is missing, say), the entry is back when the exception comes, unless
+        others have set the key meanwhile: then theirs stays.
+
         :raises KeyError: it is not there, and no default is given
         """
         if default is MISSING:

@@ -6,21 +6,18 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from . import _native
+from . import _native, _taken
 from .errors import LeaseLostError
 
 if TYPE_CHECKING:
     from .queue import Queue
 
-__all__ = ["DeadLetter", "Leased"]
+__all__ = ["DeadLetter", "Leased", "Unreadable"]
 
 T = TypeVar("T")
 
 # What queue_settle does: the enum of parkit_go/lane.h.
 _ACK, _NACK, _UNLEASE, _BURY, _EXTEND = range(5)
-
-# How much of an exception's text a dead letter keeps, in characters.
-_WHY = 500
 
 
 class Leased(Generic[T]):
@@ -117,8 +114,7 @@ class Leased(Generic[T]):
         self._lease = _native.lane.queue_settle(self._queue, _EXTEND, self._lease, seconds, "")
 
     def _settle(self, how: int, seconds: float | None = None, why: str = "") -> None:
-        why = why[:_WHY].encode("utf-8", "replace").decode()
-        _native.lane.queue_settle(self._queue, how, self._lease, seconds, why)
+        _native.lane.queue_settle(self._queue, how, self._lease, seconds, _taken.cut(why))
         self._ended = how, seconds, why
 
     def __enter__(self) -> T:
@@ -130,27 +126,50 @@ class Leased(Generic[T]):
         if os.getpid() != self._pid:
             return
         settled = self._ended
-        if kind is None:
+        if error is None:
             how = settled or (_ACK, None, "")
         elif settled is not None:
             # Of what raised, only a transaction can have undone it.
-            how = settled if settled[0] != _ACK else (_NACK, None, _text(kind, error))
-        elif issubclass(kind, Exception):
-            how = _NACK, None, _text(kind, error)
+            how = settled if settled[0] != _ACK else (_NACK, None, _taken.text(error))
+        elif isinstance(error, Exception):
+            how = _NACK, None, _taken.text(error)
         else:
             how = _UNLEASE, None, ""
         try:
             self._settle(*how)
         except LeaseLostError:
             # Settled before, as was asked for; or an exception goes on that says more.
-            if kind is None and settled is None:
+            if error is None and settled is None:
                 raise
 
 
-def _text(kind: type[BaseException], error: BaseException | None) -> str:
-    import traceback  # not needed before
+class Unreadable(NamedTuple):
+    r"""What stands for the item of a dead letter that cannot be read: its class is gone, say, or refuses its state.
 
-    return traceback.format_exception_only(kind, error)[-1].strip()
+    Whoever mends the cause gets the item itself, by listing the dead letters again or by ``retry_dead()``.
+
+    >>> class Letters(Queue):
+    ...     key = 13
+    ...     def decode_value(self, data, metadata=None):
+    ...         return {13: data.decode()}[self.key]
+    ...     encode_value = staticmethod(str.encode)
+    >>> letters = Letters('house/letters', create=True, max_attempts=1)
+    >>> letters.put('dear')
+    >>> Letters.key = 12
+    >>> try:
+    ...     letters.get(lease=True)
+    ... except KeyError:
+    ...     print(letters.dead_letters()[0].item)
+    Unreadable(error=KeyError(12), data=b'\xc4\x04dear')
+    >>> Letters.key = 13
+    >>> letters.dead_letters()[0].item
+    'dear'
+    """
+
+    #: What reading it raised.
+    error: Exception
+    #: The item as it is stored.
+    data: bytes
 
 
 class DeadLetter(NamedTuple):
@@ -163,7 +182,7 @@ class DeadLetter(NamedTuple):
     'there is no attic'
     """
 
-    #: The item.
+    #: The item; an :class:`Unreadable` if it cannot be read.
     item: Any
     #: How often it was leased.
     attempts: int
@@ -184,6 +203,13 @@ def dead_letters(queue: Queue[Any], item_of: Any) -> list[DeadLetter]:
         if not batch:
             return letters
         letters += [
-            DeadLetter(item_of(stored), attempts, when / 1e9, why, number)
-            for number, attempts, when, why, stored in batch
+            DeadLetter(_read(data, item_of), attempts, when / 1e9, why, number)
+            for number, attempts, when, why, data in batch
         ]
+
+
+def _read(data: bytes, item_of: Any) -> Any:
+    try:
+        return item_of(_native.lane.decode_value(data))
+    except Exception as error:  # noqa: BLE001 (unpickling and hooks run anything)
+        return Unreadable(error, data)

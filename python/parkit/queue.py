@@ -170,6 +170,9 @@ class Queue(ValueHooks, Generic[T]):
     def get(self, block: bool | None = None, timeout: float | None = None, lease: float | None = None) -> T | Leased[T]:
         """Remove and return the next item.
 
+        If it cannot be read (its module is missing, say), it is back in its place when the exception comes, as if it
+        had not been taken. It stays the next one: a :meth:`lease` gets past it, after :attr:`max_attempts` times.
+
         :param block: whether to wait for one; for None see the class
         :param timeout: for how many seconds, the wait for the turn to write among them; None is for ever
         :param lease: take it by a lease, and return a :class:`Leased`: for so many seconds, or, if True, for as long
@@ -191,6 +194,8 @@ class Queue(ValueHooks, Generic[T]):
         its place, before all that came after it, and goes on. If the process ends or is killed, the item is back at
         once, and whoever waits for one is woken. After :attr:`max_attempts` leases it goes to the
         :meth:`dead_letters` instead.
+
+        An item that cannot be read (:meth:`get`) is back at once, and that was an attempt.
 
         Until then the item is in no ``qsize()``, but among :attr:`leased_count` and :attr:`unfinished_tasks`; to
         acknowledge it is to say ``task_done()``, too.
@@ -225,8 +230,10 @@ class Queue(ValueHooks, Generic[T]):
             raise ValueError("a lease is for a number of seconds above zero, or for None: as long as the process lives")
         if block is None and not self.default_block:
             block = timeout is not None
-        stored, lease = _native.lane.queue_lease(self, block, timeout, hold)
-        return Leased(self, self._parkit_item(stored), lease)
+        return Leased(self, *self._parkit_taken(block, timeout, hold))
+
+    def _parkit_taken(self, block: bool | None, timeout: float | None, hold: float | None) -> Any:
+        return _native.lane.queue_lease(self, block, timeout, hold)
 
     def _parkit_item(self, stored: Any) -> Any:
         """An item from what is stored of it."""
