@@ -641,5 +641,5 @@ def test_what_cannot_be_read_can_be_removed() -> None:
         d["k"] = Fragile(1)
         del d["k"]
         assert len(d) == 0
-        with pytest.raises(KeyError, match="^'k'$"):
+        with pytest.raises(KeyError, match=r"^'k'$"):
             del d["k"]

@@ -63,7 +63,7 @@ class CodedDict(Dict[K, V]):
     def popitem(self, index: int = -1) -> tuple[K, V]:
         if index != -1 and index != 0:
             return super().popitem(index)
-        return _native.lane.dict_popitem(self, index == -1, self._entry_of)
+        return _native.lane.dict_popitem(self, index == -1, self._entry_of)  # type: ignore[no-any-return]
 
     def _parkit_iter(self, what: int, flags: int, lo: Any = None, hi: Any = None) -> Iterator[Any]:
         lo = None if lo is None else self._stored_key(lo)

@@ -159,7 +159,7 @@ def dict_pop(obj: Object, key: Any, default: Any = ..., decode: Callable[[Any], 
     """
 
 def dict_popitem(obj: Object, last: bool, decode: Callable[[tuple[Any, Any]], Any] = ..., /) -> Any:
-    """Remove the last or the first entry in the order of keys; the pair, or what ``decode`` makes of it, as of dict_pop.
+    """Remove the last or the first entry in the order of keys; ``decode``, of the pair, as of dict_pop.
 
     :raises KeyError: there is none
     """
@@ -303,9 +303,7 @@ def queue_put(
     :raises ObjectTypeError: a rank is given, or is missing, against the queue's kind
     """
 
-def queue_get(
-    obj: Object, block: bool | None, timeout: float | None, decode: Callable[[Any], Any] = ..., /
-) -> Any:
+def queue_get(obj: Object, block: bool | None, timeout: float | None, decode: Callable[[Any], Any] = ..., /) -> Any:
     """Remove the next item; ``decode`` as of dict_pop.
 
     :raises Empty: there is none; ShutDown: nor will there be
@@ -421,7 +419,7 @@ def queue_dead(obj: Object, after: int, /) -> list[tuple[int, int, int, str, byt
 def taken_tellers(
     put_back: Callable[[BaseException, BaseException | None, bool], object], why: Callable[[BaseException], str], /
 ) -> None:
-    """Tell the lane who notes in an exception what became of what was taken, and who makes a dead letter's reason of it.
+    """Tell the lane who notes in an exception what became of what was taken, and who makes a reason to give up of it.
 
     :param put_back: is given the exception, what kept from putting back, and whether it was a lease that was ended
     """

@@ -30,7 +30,7 @@ def put_back(error: BaseException, failure: BaseException | None, leased: bool) 
         if leased and isinstance(error, Exception):
             word += " The attempt counts: after max_attempts of them it is a dead letter."
     elif leased:
-        word = f"The leased item could not be handed out, nor put back at once ({text(failure)}); it is when its lease ends."
+        word = f"The leased item could not be handed out; it is back when its lease ends, not now ({text(failure)})."
     else:
         word = (
             f"What was taken could not be handed out, nor put back ({text(failure)}). "

@@ -334,7 +334,7 @@ class Dict(CacheMethods[K, V], MutableMapping[K, V]):
         :raises KeyError: there are not as many entries
         """
         if index == -1 or index == 0:
-            return _native.lane.dict_popitem(self, index == -1)
+            return _native.lane.dict_popitem(self, index == -1)  # type: ignore[no-any-return]
         with transaction(self):
             try:
                 key, value = self.peekitem(index)
