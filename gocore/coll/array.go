@@ -116,7 +116,7 @@ func ArrayPop(tx *object.Tx, o *object.Object, last bool) (Taken, error) {
 	if err != nil {
 		return Taken{}, err
 	}
-	taken := take(nil, value, nil, nil)
+	taken := take(value, nil, nil)
 	if _, err := tx.Del(dbkey); err != nil {
 		return Taken{}, err
 	}

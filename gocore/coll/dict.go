@@ -190,7 +190,7 @@ func DictPopItem(tx *object.Tx, o *object.Object, last bool) (Taken, error) {
 	if state.Flags&object.FlagCache != 0 {
 		return takeEntry(tx, o, state, dbkey) // which has an end, perhaps
 	}
-	taken := take(nil, one[0].Value, dbkey[len(o.Prefix):], one[0].Own)
+	taken := take(one[0].Value, dbkey[len(o.Prefix):], one[0].Own)
 	return taken, remove(tx, o, state, dbkey)
 }
 
@@ -206,8 +206,10 @@ func takeEntry(tx *object.Tx, o *object.Object, state *object.State, dbkey []byt
 	if ended(flags, record, value, tx.Now) {
 		return Taken{}, store.ErrNotFound
 	}
-	taken := take(nil, value, dbkey[len(o.Prefix):], own)
-	taken.Due = keys.StampsOf(flags, record, value).Due
+	taken := take(value, dbkey[len(o.Prefix):], own)
+	if flags&keys.FlagExpiry != 0 {
+		taken.Due = keys.StampsOf(flags, record, value).Due
+	}
 	return taken, remove(tx, o, state, dbkey)
 }
 

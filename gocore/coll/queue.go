@@ -72,7 +72,7 @@ func QueueTake(tx *object.Tx, o *object.Object, dst []byte) (Taken, error) {
 	if err != nil {
 		return Taken{}, err
 	}
-	taken := take(value, value, dbkey[len(o.Prefix):], own)
+	taken := takeFrom(value, dbkey[len(o.Prefix):], own)
 	if _, err := tx.Del(dbkey); err != nil {
 		return Taken{}, err
 	}

@@ -19,9 +19,18 @@ type Taken struct {
 	Due          int64 // when it ends, of a dict's entry; 0 for never
 }
 
-// take copies what is removed to dst, which may begin with the value already.
-func take(dst, value, place, own []byte) Taken {
-	packed := append(append(append(dst[:0], value...), place...), own...)
+// take copies what is removed.
+func take(value, place, own []byte) Taken {
+	packed := append(make([]byte, 0, len(value)+len(place)+len(own)), value...)
+	return takeFrom(packed, place, own)
+}
+
+// takeFrom is take for a copy of the value, behind which the rest is put.
+func takeFrom(value, place, own []byte) Taken {
+	packed := append(value, place...)
+	if len(own) > 0 {
+		packed = append(packed, own...)
+	}
 	return Taken{packed: packed, value: len(value), place: len(place)}
 }
 
