@@ -55,7 +55,7 @@ raise_told(PyObject *error, PyObject *failure, int leased)
     } else
         Py_DECREF(other);
     /* Not PyErr_SetObject, which would chain it anew. */
-    PyErr_Restore(Py_NewRef(Py_TYPE(error)), error, PyException_GetTraceback(error));
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
 }
 
 /* The exception of a crossing's code, None for none; nothing is set then. */
