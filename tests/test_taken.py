@@ -380,7 +380,7 @@ def test_what_cannot_be_put_back_is_in_the_exception() -> None:
 def test_a_second_ctrl_c_does_not_lose_what_is_put_back_after_the_first(script: Script, site: str) -> None:
     script(
         """
-import _thread, signal, sys, threading
+import os, signal, sys, threading
 import parkit
 from parkit import Queue, transaction
 
@@ -393,24 +393,28 @@ def second(*_):
 def hold():
     with transaction(q):
         held.set()
-        threading.Event().wait(0.3)  # longer than a wait goes without a look at signals
+        asleep = 0
+        while asleep < 200:  # the main thread waits for the turn
+            with open(f'/proc/self/task/{main}/stat') as file:
+                asleep = asleep + 1 if file.read().rsplit(')', 1)[1].split()[0] == 'S' else 0
+        os.kill(os.getpid(), signal.SIGUSR1)
+        threading.Event().wait(0.2)  # longer than a wait goes without a look at signals
 
 def act():
     threading.Thread(target=hold).start()
     held.wait(30)
+    raise KeyboardInterrupt
 
-class Calls:
-    def __init__(self, *call):
-        self.call = call
+class Slow:
     def __reduce__(self):
-        return self.call
+        return act, ()
 
+main = threading.get_native_id()
 signal.signal(signal.SIGUSR1, second)
 held = threading.Event()
 parkit.set_default_site(sys.argv[1])
 q = Queue('slow', create=True)
-# Both signals are there when unpickling has ended; the handler of the first one raises.
-q.put([Calls(act, ()), *(Calls(_thread.interrupt_main, (n,)) for n in (signal.SIGINT, signal.SIGUSR1))])
+q.put(Slow())
 try:
     try:
         q.get()
