@@ -15,7 +15,7 @@ import pytest
 
 import parkit
 from original_site import OriginalSite, small_site
-from parkit import Array, Dict, Object, Queue, _native, cli
+from parkit import Array, Dict, File, Object, Queue, _native, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,7 +106,7 @@ def test_show_shows_the_beginning_of_an_object(site: str, run: Run) -> None:
     assert json.loads(run("show", site, "log", "--json"))["content"] == ["1", "[2]"]
     file = parkit.File("notes", create=True)
     file.set_content("first line\n" * 100)
-    assert json.loads(run("show", site, "notes", "--json"))["content"][0].startswith("b'first line")
+    assert json.loads(run("show", site, "notes", "--json"))["content"][0].startswith("'first line")
     assert "more" not in run("show", site, "notes")
     Queue("jobs", create=True).put("x")
     assert json.loads(run("show", site, "jobs", "--json"))["length"] == 1
@@ -363,3 +363,28 @@ def test_the_page_names_every_command_and_option_and_no_other() -> None:
         for action in command._actions:
             if not action.option_strings:
                 assert str(action.metavar) in usage[1], f"{name} {action.metavar}"
+
+
+def test_show_shows_text_as_text(site: str, run: Run) -> None:
+    text = File("house/text", create=True)
+    text.set_content("h\u00e4" * 30)  # a character is cut in two after 80 bytes
+    raw = File("house/raw", create=True)
+    raw.set_content(b"\0\1")
+    assert repr("h\u00e4" * 26 + "h") + "..." in run("show", site, "house/text")
+    assert repr(b"\0\1") in run("show", site, "house/raw")
+    text.set_content("short")
+    assert "    'short'\n" in run("show", site, "house/text")
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1.5"])
+def test_a_number_of_items_that_is_none(given: str, site: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["show", site, "house/text", f"--items={given}"])
+    assert f"{given!r} is not a number of items" in capsys.readouterr().err
+
+
+def test_a_namespace_that_is_not_there_is_not_to_be_created_to_be_listed(
+    site: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["ls", site, "nope"]) == 1
+    assert "no such namespace in the site; check the path" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"parkit/gocore/coll"
 	"parkit/gocore/errs"
@@ -352,6 +353,10 @@ func text(err error) string {
 			words += ": "
 		}
 		words += known.Cause.Error()
+	}
+	// Who is told has it checked just now.
+	for _, advice := range []string{". Check the namespace", "; check the namespace"} {
+		words, _, _ = strings.Cut(words, advice)
 	}
 	return words
 }

@@ -168,6 +168,9 @@ func TestBytesChangedAnywhereAreToldAndRepaired(t *testing.T) {
 			if p.Done == "" {
 				t.Errorf("byte %d: nothing was done about %+v", at, p)
 			}
+			if strings.Contains(p.What, "heck the namespace") {
+				t.Errorf("byte %d: who checks is told to check: %s", at, p.What)
+			}
 			if strings.Contains(p.Key, "storage") && strings.Contains(p.What, "reached") {
 				rebuilt++
 			}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import reprlib
 from collections.abc import Iterable, Iterator
@@ -48,10 +49,26 @@ def content(thing: Any, limit: int) -> list[str]:
     if isinstance(thing, Array):
         return [_value(lambda i=i: thing[i]) for i in range(min(limit, len(thing)))]
     if isinstance(thing, FileIO):
-        with thing.open("rb") as stream:
-            start = stream.read(_BEGINNING)
-        return [repr(start) + ("..." if thing.size > len(start) else "")] if start else []
+        return _beginning(thing)
     return []
+
+
+def _beginning(file: FileIO) -> list[str]:
+    """The first bytes of a file; as text where it says that it is text."""
+    with file.open("rb") as stream:
+        start = stream.read(_BEGINNING)
+    if not start:
+        return []
+    whole = file.size <= len(start)
+    shown: str | bytes = start
+    described = file.metadata or {}
+    if str(described.get("content-type")).startswith("text/"):
+        try:
+            decoder = codecs.getincrementaldecoder(described.get("content-encoding") or "utf-8")("replace")
+            shown = decoder.decode(start, whole)  # a character that is cut in two is left out
+        except LookupError:
+            pass  # an encoding that is not known here: as bytes
+    return [repr(shown) + ("" if whole else "...")]
 
 
 def more(thing: Any, shown: list[str]) -> int:

@@ -139,10 +139,9 @@ def _site_argument(found: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of items: 0, 1, 2, ...")
+    return int(text)
 
 
 def _replaced(text: str) -> tuple[str, str]:

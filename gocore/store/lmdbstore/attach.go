@@ -129,7 +129,7 @@ func (s *Space) openPage(create bool) error {
 	var err error
 	s.pageFile, err = os.OpenFile(filepath.Join(s.dir, pageName), flags, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errs.New(errs.NamespaceNotFound, "open namespace", s.name, "there is no such namespace; create it first")
+		return errs.New(errs.NamespaceNotFound, "open namespace", s.name, "there is no such namespace in the site; check the path, or create it")
 	}
 	return ioFailure("open namespace", s.name, err)
 }

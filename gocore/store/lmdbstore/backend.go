@@ -115,7 +115,7 @@ func (b *Backend) Open(namespace string, create bool) (store.Space, error) {
 	// given to another one after somebody removed this one.
 	dirFile, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.New(errs.NamespaceNotFound, op, namespace, "there is no such namespace; create it first")
+		return nil, errs.New(errs.NamespaceNotFound, op, namespace, "there is no such namespace in the site; check the path, or create it")
 	}
 	if err != nil {
 		return nil, ioFailure(op, namespace, err)
