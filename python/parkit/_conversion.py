@@ -175,6 +175,8 @@ class _Conversion:
                 yield name.decode("utf-8", "replace"), _original.whole(uuid)
         except NotFoundError:
             return  # a namespace in which nothing was ever made
+        except CorruptError as error:
+            self._damaged(path, str(error))
 
     def _open(self, path: str, space: int, items: list[_Created]) -> list[_Created]:
         done = []
@@ -202,7 +204,11 @@ class _Conversion:
         except (CorruptError, NotFoundError, NotImplementedError, LookupError, ValueError, TypeError) as error:
             filling.problems.append(f"{type(error).__name__}: {error}")
         filling.problems += list(old.damage)[before:]
-        version = old.version(item.uuid)
+        try:
+            version = old.version(item.uuid)
+        except CorruptError as error:
+            filling.problems.append(f"its version cannot be read: {error}")
+            version = 0
         _open.control(obj, "ObjectSetVersion", lambda handle: json.dumps({"handle": handle, "version": version}))
         result = "partly" if filling.problems else "converted"
         self._note(path, item.name, result, filling.entries, filling.problems, filling.notes, item)
