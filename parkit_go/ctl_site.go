@@ -56,6 +56,12 @@ func SiteClose(uuid string) (bool, error) {
 	})
 }
 
+// SiteAround is the site whose directory a path lies in; none where it lies in
+// none.
+func SiteAround(path string) (string, error) {
+	return bound("look for a site", func() (string, error) { return site.Around(path), nil })
+}
+
 // SiteNamespaces lists the namespaces of a site that exist, sorted.
 func SiteNamespaces(uuid string) (string, error) {
 	return bound("list namespaces", func() (string, error) {

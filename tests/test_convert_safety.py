@@ -14,10 +14,10 @@ import pytest
 import parkit
 from conftest import Script
 from converting import Convert, in_module
-from original_site import OriginalSite, Space, small_site
+from original_site import OriginalSite, Space, small_site, write_environment
 from parkit import Array, Dict, _open, convert_site
 from parkit.convert import Report
-from parkit.errors import ConversionError
+from parkit.errors import ConversionError, OriginalSiteError
 
 
 def digests(directory: Path) -> dict[str, tuple[str, int]]:
@@ -166,7 +166,61 @@ def test_a_site_that_is_written_to_meanwhile_is_not_converted(site: str, tmp_pat
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("part", ["", "shop"])
+def test_a_site_of_the_original_is_not_opened_as_an_empty_one(tmp_path: Path, create: bool, part: str) -> None:
+    old = small_site().write(tmp_path / "old")
+    before = sorted(old.rglob("*"))
+    for open_it in (parkit.set_default_site, parkit.import_site):
+        with pytest.raises(OriginalSiteError, match=r"parkit convert OLD NEW, or call parkit\.convert_site"):
+            open_it(old / part, create=create)
+    for keep in (lambda: parkit.check(old / part), lambda: parkit.restore(old / part, tmp_path / "new")):
+        with pytest.raises(OriginalSiteError):
+            keep()
+    assert sorted(old.rglob("*")) == before
+    assert convert_site(old, tmp_path / "new").ok
+
+
+def test_a_data_file_of_another_program_does_not_keep_a_site_from_being_made(tmp_path: Path) -> None:
+    write_environment(tmp_path / "lmdb", {b"key": b"value"}, {})
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "data.mdb").write_text("mine")
+    for name in "lmdb", "text":
+        _open.close_site(parkit.get_site_uuid(tmp_path / name, create=True))
+
+
+def test_a_conversion_into_a_site_is_refused(site: str, tmp_path: Path) -> None:
+    old = small_site().write(tmp_path / "old")
+    (tmp_path / "link").symlink_to(Path(site) / "ns")
+    (tmp_path / "old link").symlink_to(old)
+    for target in (Path(site) / "ns" / "zz", Path(site) / "zz", tmp_path / "link" / "zz", tmp_path / "old link" / "zz"):
+        with pytest.raises(parkit.StoragePathError, match="choose"):
+            convert_site(old, target)
+        assert not target.exists()
+    assert digests(old).keys() == {"data.mdb", *(f"{name}/data.mdb" for name in small_site().spaces)}
+
+
 # ---- Damage ----
+
+
+@pytest.mark.parametrize("size", [3, 5, 9, 14])
+def test_a_namespace_that_is_cut_off_costs_no_other(site: str, tmp_path: Path, size: int) -> None:
+    assert site
+    original = small_site()
+    for n in range(300):
+        original["shop"].dict(f"d{n}", {n: bytes(300)})
+    old = original.write(tmp_path / "old")
+    os.truncate(old / "shop" / "data.mdb", size * 4096)
+    report = convert_site(old, tmp_path / "new")
+    assert any("shop" in damage for damage in report.problems)
+    uuid = parkit.import_site(tmp_path / "new")
+    try:
+        assert Dict("shop/none", create=True, site_uuid=uuid) is not None
+        assert list(parkit.Namespace("default", site_uuid=uuid).names()) == ["jobs", "plates"]
+    finally:
+        _open.close_site(uuid)
+    with pytest.raises(ConversionError, match="shop"):
+        convert_site(old, tmp_path / "strict", strict=True)
 
 
 def broken(original: OriginalSite, namespace: str, change: Callable[[Space], None]) -> OriginalSite:

@@ -316,6 +316,55 @@ def test_statistics_say_who_reads(durable: str) -> None:
 # ---- A site that is removed under a process ----
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_removed_site_gets_no_new_namespaces(replaced: bool, durable: str, script: Script) -> None:
+    shelf: Dict[Any, Any] = Dict("a/shelf", create=True)
+    shutil.rmtree(durable)
+    if replaced:
+        script(
+            "import sys, parkit; parkit.set_default_site(sys.argv[1], create=True); parkit.Dict('b/d', create=True)",
+            durable,
+        )
+    before = sorted(Path(durable).rglob("*"))
+    for make in (lambda: Dict("other/ns", create=True), lambda: Dict("b/d"), lambda: Namespace("c", create=True)):
+        with pytest.raises(parkit.StoragePathError, match="removed or moved"):
+            make()
+    with pytest.raises(parkit.SiteNotFoundError):
+        list(parkit.directories())
+    with pytest.raises(parkit.SiteNotFoundError):
+        parkit.backup(durable + "-copy")
+    assert sorted(Path(durable).rglob("*")) == before
+    with pytest.raises(parkit.StoragePathError):
+        shelf["k"] = 1
+
+
+@pytest.mark.parametrize("place", ["ns/zz", "zz", "../link/zz"])
+def test_nothing_is_backed_up_or_restored_into_a_site(place: str, durable: str) -> None:
+    Dict("a/d", create=True)["k"] = 1
+    copy = durable + "-copy"
+    parkit.backup(copy, fresh=True)
+    (Path(durable).parent / "link").symlink_to(Path(durable) / "ns")
+    target = os.path.join(durable, place)
+    uuid = parkit.get_site_uuid(copy)
+    for write in (
+        lambda: parkit.backup(target),
+        lambda: parkit.backup(target, uuid),
+        lambda: parkit.restore(copy, target),
+        lambda: parkit.Namespace("a").backup(target),
+    ):
+        with pytest.raises(parkit.StoragePathError, match="choose a path outside"):
+            write()
+    assert [found.path for found in parkit.directories()] == ["a"]
+
+
+def test_no_site_is_made_among_the_namespaces_of_another(durable: str) -> None:
+    Dict("a/d", create=True)
+    with pytest.raises(parkit.StoragePathError, match="choose a path outside"):
+        parkit.import_site(os.path.join(durable, "ns/b/c"), create=True)
+    assert os.listdir(os.path.join(durable, "ns")) == ["a"]
+    parkit.import_site(os.path.join(durable, "nested"), create=True)
+
+
 @pytest.mark.parametrize("namespace", ["a", "memory/a"])
 def test_writes_to_a_removed_site_are_not_acknowledged_for_long(namespace: str, durable: str) -> None:
     shelf: Dict[Any, Any] = Dict(f"{namespace}/shelf", create=True)

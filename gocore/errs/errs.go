@@ -60,7 +60,8 @@ const (
 	Internal // a bug in parkit: a recovered panic, an impossible state
 
 	// Later ones.
-	LeaseLost // an item that was taken by a lease is no longer held by it
+	LeaseLost    // an item that was taken by a lease is no longer held by it
+	OriginalSite // the site is one of the original parkit, to be converted
 
 	// codeCount is not a code: new ones go before it, and into names.
 	codeCount
@@ -107,7 +108,8 @@ var names = [codeCount]string{
 
 	Internal: "internal error",
 
-	LeaseLost: "lease no longer held",
+	LeaseLost:    "lease no longer held",
+	OriginalSite: "written by the original parkit",
 }
 
 // String is the code's name in words, for people: programs compare numbers.

@@ -24,7 +24,7 @@ const (
 )
 
 // Backup writes a copy of namespaces of a site to the directory path, which
-// must not exist: a site by itself, with the same uuid or, if fresh, one of its
+// must not exist nor lie in a site: a site by itself, with the same uuid or, if fresh, one of its
 // own. Others may write meanwhile: each namespace is as one commit left it, and
 // different ones may be of different moments. The copy is checked before it
 // gets its name: errs.Corrupt, and no copy, where something is damaged.
@@ -76,6 +76,9 @@ func build(op string, s *site.Site, namespaces []string, path string, fresh bool
 	taken := errs.New(errs.InvalidPath, op, path, "there is something of this name already, and nothing is overwritten; choose another path")
 	if _, err := os.Lstat(path); err == nil {
 		return report, taken
+	}
+	if err := site.RefuseInside(op, path); err != nil {
+		return report, err
 	}
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".unfinished-"+token())
 	if err := os.Mkdir(tmp, 0o700); err != nil {

@@ -312,3 +312,15 @@ func (f *File) read(n *node, offset, length uint64) ([]byte, error) {
 func (f *File) damaged(format string, args ...any) error {
 	return errs.Newf(errs.Corrupt, "read original", f.path, format, args...)
 }
+
+// Recognised reports whether the original parkit made the file, as that of a
+// site or of a namespace of one, rather than another program that uses LMDB.
+func (f *File) Recognised() bool {
+	main := &Database{f, f.main}
+	for _, key := range []string{"__uuid__", "__name__"} {
+		if n, err := main.find([]byte(key)); err == nil && n != nil {
+			return true
+		}
+	}
+	return false
+}

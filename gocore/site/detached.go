@@ -34,6 +34,9 @@ func Detached(path string) (*Site, error) {
 		return nil, err
 	}
 	if about == nil {
+		if err := refuseOriginal(absolute); err != nil {
+			return nil, err
+		}
 		return nil, notFound(absolute)
 	}
 	return newSite(absolute, about, Options{})

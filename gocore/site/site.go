@@ -61,7 +61,7 @@ type Options struct {
 // Open opens the site at path, once a process however often it is called and
 // by whatever path. Without create, a path that is no site is
 // errs.SiteNotFound. Nothing is written to a site of a newer format
-// (errs.NewerFormat), another user's (errs.NotOwner) or one on a file system
+// (errs.NewerFormat) or of the original parkit (errs.OriginalSite), another user's (errs.NotOwner) or one on a file system
 // that cannot be used safely (errs.UnsafeFS).
 func Open(path string, create bool) (*Site, error) {
 	return OpenWith(path, Options{Create: create})
@@ -76,6 +76,11 @@ func OpenWith(path string, options Options) (*Site, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.IO, "open site", path, err)
 	}
+	if options.Create {
+		if err := refuseAmongNamespaces(absolute); err != nil {
+			return nil, err
+		}
+	}
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 
@@ -88,6 +93,9 @@ func OpenWith(path string, options Options) (*Site, error) {
 		return nil, err
 	}
 	if about == nil {
+		if err := refuseOriginal(absolute); err != nil {
+			return nil, err
+		}
 		if !options.Create {
 			return nil, notFound(absolute)
 		}
@@ -130,7 +138,7 @@ func Opened() []*Site {
 }
 
 // Space opens a namespace of the site; errs.NamespaceNotFound when it was
-// never made and create is not set. It stays open until Release or Close.
+// never made and create is not set, or the site was removed. It stays open until Release or Close.
 func (s *Site) Space(namespace string, create bool) (*object.Space, error) {
 	s.mu.RLock()
 	space := s.spaces[namespace]
@@ -149,6 +157,9 @@ func (s *Site) Space(namespace string, create bool) (*object.Space, error) {
 	}
 	if space := s.spaces[clean]; space != nil {
 		return space, nil
+	}
+	if err := s.present(errs.NamespaceNotFound, "open namespace", clean); err != nil {
+		return nil, err
 	}
 	opened, err := s.backend.Open(clean, create)
 	if err != nil {
@@ -175,7 +186,12 @@ func (s *Site) Release(namespace string) error {
 }
 
 // Namespaces lists the namespaces that were ever made, sorted.
-func (s *Site) Namespaces() ([]string, error) { return s.backend.Namespaces() }
+func (s *Site) Namespaces() ([]string, error) {
+	if err := s.present(errs.SiteNotFound, "list namespaces", s.Path); err != nil {
+		return nil, err
+	}
+	return s.backend.Namespaces()
+}
 
 // Profile is how the namespace's storage is opened.
 func (s *Site) Profile(namespace string) Profile {

@@ -29,6 +29,9 @@ def SiteOpen(request: str) -> str:
     settings as Python sees them: Go copied its own when the library was loaded.
     """
 
+def SiteAround(path: str) -> str:
+    """The site whose directory a path lies in; empty where it lies in none."""
+
 def SiteClose(uuid: str) -> bool:
     """Close a site with all its namespaces; False where it was not open. What was bound through it is stale."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .errors import StoragePathError
-from .site import AnyPath
+from .site import AnyPath, site_around
 
 __all__ = ["Converted", "Report", "convert_site"]
 
@@ -104,7 +104,7 @@ def convert_site(
     :param progress: called with the number of objects that are done, how many there are, and the path of the next
     :returns: what was done with each object
     :raises SiteNotFoundError: there is no site of the original at ``old``
-    :raises StoragePathError: there is something at ``new``
+    :raises StoragePathError: there is something at ``new``, or it is in the directory of a site
     :raises ConversionError: with ``strict``, something cannot be converted; or the old site was written to meanwhile
 
     >>> report = convert_site(folder + '/original', folder + '/converted')
@@ -117,8 +117,12 @@ def convert_site(
     source, target = os.path.abspath(os.fspath(old)), os.path.abspath(os.fspath(new))
     if os.path.lexists(target):
         raise StoragePathError(f"{target} exists already: name a directory that is not there for the new site")
-    if os.path.commonpath([source, target]) == source:
+    place = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
+    if os.path.commonpath([os.path.realpath(source), place]) == os.path.realpath(source):
         raise StoragePathError(f"{target} is in the old site, which must not change: choose another place")
+    around = site_around(target)
+    if around:
+        raise StoragePathError(f"{target} is in the directory of the site {around}: choose a place outside of it")
     if not os.path.isdir(os.path.dirname(target)):
         raise StoragePathError(f"{os.path.dirname(target)} is not a directory: make it first")
     from . import _conversion

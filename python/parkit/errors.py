@@ -32,6 +32,7 @@ __all__ = [
     "ObjectExistsError",
     "ObjectNotFoundError",
     "ObjectTypeError",
+    "OriginalSiteError",
     "OtherPIDSpaceError",
     "ParkitError",
     "PoolError",
@@ -190,6 +191,10 @@ class NewerFormatError(StoragePathError):
     """The site or the namespace was written by a newer parkit."""
 
 
+class OriginalSiteError(StoragePathError):
+    """The site was written by the original parkit: :func:`parkit.convert_site` makes one of this parkit of it."""
+
+
 class NotOwnerError(StoragePathError, PermissionError):
     """The files of the site belong to another user."""
 
@@ -263,6 +268,7 @@ CODES: dict[int, type[ParkitError]] = {
     30: PoolError,
     31: InternalError,
     32: LeaseLostError,
+    33: OriginalSiteError,
 }
 
 # The system's number for what the core knows by a code of its own.

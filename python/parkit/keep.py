@@ -55,7 +55,7 @@ def backup(
     :param fresh: give the copy a uuid of its own, so that one process can use both. Without it the copy *is* the site
         as it was: pickled references lead to it where the site is not known otherwise
     :returns: what was copied
-    :raises StoragePathError: there is something at ``path`` already
+    :raises StoragePathError: there is something at ``path`` already, or it is in the directory of a site
     :raises CorruptError: something is damaged, so that the copy would be; no copy was made
     :raises OSError: the disk is full, or cannot be written to
 
@@ -86,7 +86,7 @@ def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], /, *, 
     :param fresh: give the site a uuid of its own, to use it beside the one that was backed up
     :returns: what was copied
     :raises SiteNotFoundError: there is no site at ``backup``
-    :raises StoragePathError: there is something at ``path`` already
+    :raises StoragePathError: there is something at ``path`` already, or it is in the directory of a site
     :raises CorruptError: the backup is damaged; no site was made
 
     >>> sugar = Dict('kitchen/sugar', create=True)

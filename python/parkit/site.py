@@ -51,6 +51,7 @@ def set_default_site(
     :param memory: of a site that is made by this call, all namespaces are memory ones: they survive
         every process, but not a reboot. A site that exists stays what it is.
     :raises SiteNotFoundError: there is no site, and ``create`` is not set
+    :raises OriginalSiteError: the original parkit wrote what is there: :func:`convert_site` makes a site of it
     :raises StoragePathError: the path cannot be a site's; subclasses say why
 
     >>> set_default_site(folder + '/site', create=True)
@@ -138,6 +139,12 @@ def as_path(path: AnyPath) -> str:
         raise TypeError(f"the path of a site is a str or os.PathLike of one, not {type(place).__name__}")
     place.encode()  # what cannot be UTF-8 would reach the core as something else
     return place
+
+
+def site_around(path: str) -> str:
+    """The path of the site whose directory a path is in; empty where it is in none."""
+    path.encode()
+    return str(_native.call(_native.ctl.SiteAround, path))
 
 
 def place_of(path: str) -> dict[str, str]:
