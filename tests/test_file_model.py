@@ -51,6 +51,7 @@ class BinaryFile(RuleBasedStateMachine):
         if mode == "w+b":
             self.twin = io.BytesIO()
         self.append = mode == "a+b"
+        self.flushed = False
         self.twin.seek(0, io.SEEK_END if self.append else io.SEEK_SET)
 
     @rule()
@@ -64,8 +65,10 @@ class BinaryFile(RuleBasedStateMachine):
     def write(self, n: int) -> None:
         data = self.data(n)
         assert self.stream.write(data) == n
+        self.flushed = False
         if self.append and n:
             self.twin.seek(0, io.SEEK_END)
+            self.flush()  # before, io takes it for written where the stream stood
         self.twin.write(data)
 
     @rule(n=sizes | st.just(-1))
@@ -108,6 +111,7 @@ class BinaryFile(RuleBasedStateMachine):
         at = self.twin.tell()
         wanted = at if size is None else size
         assert self.stream.truncate(size) == wanted
+        self.flushed = True  # it stores what it cuts
         held = self.twin.getvalue()[:wanted]
         self.twin = io.BytesIO(held + bytes(wanted - len(held)))  # BytesIO does not grow by truncate
         self.twin.seek(at)
@@ -148,12 +152,32 @@ class BinaryFile(RuleBasedStateMachine):
     @invariant()
     def agree(self) -> None:
         if self.stream is not None:
-            self.stream.flush()
             assert self.stream.tell() == self.twin.tell()
-            if getattr(self.stream, "raw", self.stream)._replaces:
-                return  # what is replaced stays until something is stored
+            if not self.flushed:
+                return  # what was gathered need not be seen yet
         with self.file.open("rb") as again:
             assert again.read() == self.twin.getvalue()
+
+    @rule()
+    @precondition(lambda self: self.stream is not None)
+    def flush(self) -> None:
+        self.stream.flush()
+        # What is replaced stays until something is stored.
+        self.flushed = not getattr(self.stream, "raw", self.stream)._replaces
+
+    @rule(at=sizes, n=sizes)
+    @precondition(lambda self: self.stream is not None and self.flushed and not self.append)
+    def write_by_another(self, at: int, n: int) -> None:
+        """After a flush the stream holds nothing of its own to write; what it has read ahead it may keep."""
+        data, place = self.data(n), self.twin.tell()
+        with self.file.open("r+b") as other:
+            other.seek(at)
+            other.write(data)
+        self.twin.seek(at)
+        self.twin.write(data)
+        self.twin.seek(place)
+        self.stream.seek(0, io.SEEK_END)  # forgets what was read ahead
+        self.stream.seek(place)
 
     def teardown(self) -> None:
         if self.stream is not None:

@@ -31,10 +31,11 @@ class FileIO(Object):
     ``with file:`` opens it in :attr:`mode`, and then it has the methods of a file. :meth:`open` gives a stream of its
     own, so that several can be used at a time.
 
-    A stream gathers what is written, and stores it when it has gathered enough, when it is flushed and when it is
-    closed. Inside ``with transaction(file):`` all of it is one commit; elsewhere each time is one of its own. What
-    ``w`` replaces stays until the new content is first stored: content of at most ``bufsize`` bytes is replaced in one
-    commit. Inside ``with snapshot(file):`` a stream reads what the snapshot sees. ``with file:`` in mode ``rb`` then
+    A stream gathers what is written, also at several places, and stores it in one commit: when it has gathered enough,
+    when it is flushed, when it is cut and when it is closed. It reads what it gathered; others do not see it before it
+    is stored. Inside ``with transaction(file):`` all of it is one commit. What ``w`` replaces stays until the new
+    content is first stored: content of at most ``bufsize`` bytes is replaced in one commit, whatever seeks there were.
+    Inside ``with snapshot(file):`` a stream reads what the snapshot sees. ``with file:`` in mode ``rb`` then
     reads in place, and its ``read()`` gives a memoryview, which keeps the snapshot open for as long as it is used.
 
     For the other arguments and the errors see :class:`Object`.
@@ -315,7 +316,7 @@ class FileIO(Object):
         self._parkit_opened().writelines(lines)
 
     def flush(self) -> None:
-        """Store what was gathered."""
+        """Store what was gathered: then others see it."""
         self._parkit_opened().flush()
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -327,7 +328,10 @@ class FileIO(Object):
         return self._parkit_opened().tell()  # type: ignore[no-any-return]
 
     def truncate(self, size: int | None = None, /) -> int:
-        """Cut the file, or make it longer by zeros; without a size, at the place where it stands."""
+        """Cut the file, or make it longer by zeros; without a size, at the place where it stands.
+
+        :raises OSError: a size below zero
+        """
         return self._parkit_opened().truncate(size)  # type: ignore[no-any-return]
 
 
