@@ -98,9 +98,9 @@ const char *pk_attr_name(PyObject *name, Py_ssize_t *n);
 /* AttributeError. Returns NULL. */
 PyObject *pk_no_attribute(PyObject *obj, PyObject *name);
 /* block and timeout of a queue's put and get: *ns as pk_timeout, 0 for "do not
- * wait". A block of None is true, but in a transaction, where nothing can come:
- * *soft; and, if there is no timeout either, of a queue that says so: *quick. */
-int pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft, int *quick);
+ * wait". A block of None is true; without a timeout either, *quick, it is not in
+ * a transaction, where nothing can come, and of a queue that says so. */
+int pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *quick);
 /* The exception of what a queue answers. Returns NULL. */
 PyObject *pk_queue_answer(int rc, pk_words *words);
 /* Takes an item, by a lease unless that is NULL. */

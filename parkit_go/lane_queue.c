@@ -36,22 +36,22 @@ pk_queue_answer(int rc, pk_words *words)
 }
 
 int
-pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *soft, int *quick)
+pk_patience(PyObject *block, PyObject *timeout, int64_t *ns, int *quick)
 {
-    *soft = block == Py_None;
-    *quick = *soft && timeout == Py_None;
+    *quick = block == Py_None && timeout == Py_None;
     *ns = 0;
-    int wait = *soft ? 1 : PyObject_IsTrue(block);
+    int wait = block == Py_None ? 1 : PyObject_IsTrue(block);
     if (wait <= 0)
         return wait;
     return pk_timeout(timeout, ns);
 }
 
-/* Whether a wait has a point: rc is what the queue answered at once. */
+/* Whether it is to wait. In a transaction, where it would be in vain, only who
+ * said nothing of waiting is answered at once; the wait refuses the others. */
 static int
-waits(PyObject *obj, int64_t ns, int soft)
+waits(PyObject *obj, int64_t ns, int quick)
 {
-    return ns != 0 && !(soft && pkInTransaction(pk_handle(obj), pk_open_scopes()));
+    return ns != 0 && !(quick && pkInTransaction(pk_handle(obj), pk_open_scopes()));
 }
 
 /* queue_put(obj, item, rank, block, timeout) */
@@ -62,8 +62,8 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     pk_buf rank, own;
     pk_value value;
     int64_t ns;
-    int soft, quick, rc = 0;
-    if (pk_arity("queue_put", nargs, 5, 5) < 0 || pk_patience(args[3], args[4], &ns, &soft, &quick) < 0)
+    int quick, rc = 0;
+    if (pk_arity("queue_put", nargs, 5, 5) < 0 || pk_patience(args[3], args[4], &ns, &quick) < 0)
         return NULL;
     pk_buf_init(&rank);
     pk_buf_init(&own);
@@ -84,7 +84,7 @@ queue_put(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
         PK_CROSS_WITHIN(rc, args[0], h, w, ns,
                         w ? (waited = 1, pkQueuePutWait(h, pk_open_scopes(), &e, quick, w, &words))
                           : pkQueuePut(h, pk_open_scopes(), &e, NULL, &words));
-    if (rc == PK_FULL && !waited && waits(args[0], ns, soft)) {
+    if (rc == PK_FULL && !waited && waits(args[0], ns, quick)) {
         pk_wait wait;
         int64_t h = pk_handle(args[0]);
         pk_wait_begin(&wait, ns);
@@ -106,8 +106,8 @@ pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease
     pk_got got = {0};
     pk_taken taken;
     int64_t ns;
-    int soft, quick, rc;
-    if (pk_patience(block, timeout, &ns, &soft, &quick) < 0)
+    int quick, rc;
+    if (pk_patience(block, timeout, &ns, &quick) < 0)
         return NULL;
     int waited = 0;
     if (ns == 0)
@@ -117,7 +117,7 @@ pk_queue_take(PyObject *obj, PyObject *block, PyObject *timeout, pk_lease *lease
                         w ? (waited = 1, pkQueueGetWait(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, quick, w,
                                                         &words))
                           : pkQueueGet(h, pk_open_scopes(), room, sizeof room, &got, &taken, lease, NULL, &words));
-    if (rc == PK_NOTFOUND && !waited && waits(obj, ns, soft)) {
+    if (rc == PK_NOTFOUND && !waited && waits(obj, ns, quick)) {
         pk_wait wait;
         int64_t h = pk_handle(obj);
         pk_wait_begin(&wait, ns);

@@ -219,6 +219,8 @@ def test_what_cannot_be_waited_for(d: Dict[Any, Any]) -> None:
         wrong: list[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]] = [
             (TypeError, ("d", lambda: True), {}),
             (TypeError, (d, never), {}),
+            (TypeError, (never,), {}),
+            (TypeError, (d, lambda: never()), {}),
             (TypeError, (d,), {"condition": 3}),
             (ValueError, (d, lambda: False), {"timeout": -1}),
             (ValueError, (d, Dict("other/d", create=True), lambda: True), {}),
@@ -242,6 +244,20 @@ def test_a_dropped_object_is_an_error(d: Dict[Any, Any]) -> None:
         d.drop()
         with pytest.raises(errors.ObjectNotFoundError):
             await waiting
+
+    run(main())
+
+
+def test_a_drop_ends_it_if_the_condition_does_not_look_at_the_object(d: Dict[Any, Any]) -> None:
+    async def main() -> None:
+        other = Object("o", create=True)
+        waiting = [asyncio.create_task(aio.wait(d, *others, lambda: False)) for others in ((), (other,))]
+        await until_watching(3)
+        d.drop()
+        for task in waiting:
+            with pytest.raises(errors.ObjectNotFoundError):
+                await task
+        await aio.wait(d, lambda: not d.exists)
 
     run(main())
 
@@ -551,6 +567,53 @@ def test_a_lease_is_waited_for(q: Queue[str]) -> None:
         with pytest.raises(ZeroDivisionError), await aio.lease(q):
             raise ZeroDivisionError
         assert q.get() == "b"
+
+    run(main())
+
+
+def test_a_lease_is_an_async_context_manager(q: Queue[str]) -> None:
+    async def use() -> None:
+        async with aio.lease(q, timeout=PATIENCE) as item:
+            await asyncio.sleep(0)
+            assert (item, q.leased_count) == ("a", 1)
+
+    async def main() -> None:
+        using = asyncio.create_task(use())
+        await until_watching(1)
+        q.put("a")
+        await using
+        assert (q.leased_count, q.unfinished_tasks) == (0, 0)
+        q.put("b")
+        with pytest.raises(ZeroDivisionError):
+            async with aio.lease(q):
+                raise ZeroDivisionError
+        async with aio.lease(q) as item:
+            assert item == "b"
+        with pytest.raises(queue.Empty):
+            async with aio.lease(q, wait=0.01):
+                raise AssertionError
+
+    run(main())
+
+
+def test_a_cancellation_ends_a_lease_that_is_held(q: Queue[str]) -> None:
+    async def use() -> None:
+        async with aio.lease(q) as item:
+            assert item == "a"
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        q.put("a")
+        using = asyncio.create_task(use())
+        while not q.leased_count:
+            await asyncio.sleep(0)
+        using.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        with await aio.lease(q) as item:
+            assert item == "a"
+        taken = aio.lease(q, wait=0)
+        taken.close()  # it was not begun
 
     run(main())
 

@@ -62,15 +62,22 @@ def test_inside_a_transaction_nothing_waits(q: Queue[Any]) -> None:
     with transaction(q):
         with pytest.raises(queue.Empty):
             q.get()
-        with pytest.raises(queue.Empty):
-            q.get(timeout=60)
+        for wants_to_wait in ({"timeout": 60}, {"block": True}, {"lease": True, "timeout": 60}):
+            with pytest.raises(TransactionError, match="block=False"):
+                q.get(**wants_to_wait)  # type: ignore[call-overload]
         with pytest.raises(TransactionError, match="block=False"):
-            q.get(True)
-        q.put(1)
+            q.lease(wait=60)
+        for does_not in ({"timeout": 0}, {"block": False, "timeout": 60}):
+            with pytest.raises(queue.Empty):
+                q.get(**does_not)  # type: ignore[call-overload]
+        q.put(1, timeout=60)
         with pytest.raises(queue.Full):
             q.put(2)
-        with pytest.raises(TransactionError, match="block=False"):
-            q.put(2, block=True, timeout=60)
+        with pytest.raises(queue.Full):
+            q.put(2, timeout=0)
+        for timeout in (True, None), (True, 60), (None, 60):
+            with pytest.raises(TransactionError, match="block=False"):
+                q.put(2, *timeout)
         with pytest.raises(TransactionError):
             q.join()
     assert q.get() == 1

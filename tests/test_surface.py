@@ -132,9 +132,25 @@ def test_importing_loads_nothing_that_is_heavy(script: Script) -> None:
 import sys
 before = set(sys.modules)
 import parkit
-heavy = {'asyncio', 'uuid', 'logging', 'multiprocessing', 'subprocess', 'cloudpickle', 'datetime',
+heavy = {'asyncio', 'parkit.aio', 'uuid', 'logging', 'multiprocessing', 'subprocess', 'cloudpickle', 'datetime',
          'inspect', 'dataclasses', 'decimal', 'socket', 'tempfile', 'html', 'concurrent.futures', 'numpy'}
 assert not heavy & (set(sys.modules) - before), heavy & (set(sys.modules) - before)
+""")
+
+
+def test_submodules_are_there_when_they_are_asked_for(script: Script) -> None:
+    script("""
+import sys
+import parkit
+assert 'aio' in dir(parkit)
+parkit.aio.wait, parkit.convert.convert_site, parkit.errors.WaitTimeout, parkit.profile, parkit.demo, parkit.cli
+assert parkit.aio is sys.modules['parkit.aio']
+try:
+    parkit.nothing
+except AttributeError as error:
+    assert "'parkit' has no attribute 'nothing'" in str(error), error
+else:
+    raise AssertionError
 """)
 
 

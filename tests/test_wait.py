@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
@@ -163,6 +164,18 @@ def test_what_cannot_be_waited_for(wrong: Any) -> None:
         wait(*wrong)
 
 
+@pytest.mark.parametrize("objects", [0, 1])
+def test_an_async_function_is_no_condition(d: Dict[Any, Any], objects: int) -> None:
+    # What it returns is a coroutine, which counts as true.
+    async def never() -> bool:
+        raise AssertionError
+
+    for condition in never, lambda: never(), functools.partial(never):
+        with pytest.raises(TypeError, match=r"parkit\.aio\.wait"):
+            wait(*[d][:objects], condition)
+        d["x"] = 1  # no scope was left open
+
+
 @pytest.mark.parametrize("timeout", [-1, "soon", float("nan")])
 def test_what_is_no_timeout(d: Dict[Any, Any], timeout: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
@@ -206,6 +219,25 @@ def test_a_dropped_object(d: Dict[Any, Any]) -> None:
     with pytest.raises(parkit.ObjectNotFoundError):
         wait(d, condition, timeout=60)
     dropper.join()
+
+
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_a_drop_ends_it_if_the_condition_does_not_look_at_the_object(d: Dict[Any, Any], dropped: int) -> None:
+    objects = d, Object("o", create=True)
+    condition = Calls(lambda: False)
+
+    def drop() -> None:
+        condition.begun.wait(60)
+        objects[dropped].drop()
+
+    dropper = threading.Thread(target=drop)
+    dropper.start()
+    with pytest.raises(parkit.ObjectNotFoundError):
+        wait(*objects, condition, timeout=60)
+    dropper.join()
+    with pytest.raises(parkit.ObjectNotFoundError):
+        wait(*objects, condition, timeout=60)
+    wait(*objects, lambda: not objects[dropped].exists)  # to wait for the drop itself
 
 
 @pytest.mark.parametrize("objects", [1, 2, 0])

@@ -1,5 +1,7 @@
 """Persistent shared objects, transactions and durable tasks."""
 
+from typing import TYPE_CHECKING, Any
+
 from .array import Array
 from .asyncable import Asyncable, asyncable
 from .convert import convert_site
@@ -40,7 +42,16 @@ from .task import Task, task, tasks
 from .transaction import snapshot, transaction
 from .wait import wait
 
+if TYPE_CHECKING:
+    from . import aio as aio
+    from . import cli as cli
+    from . import demo as demo
+    from . import profile as profile
+
 __version__ = "0.1.0"
+
+# Submodules that are not needed to import parkit; the others are loaded by the imports above.
+_LATER = frozenset({"aio", "cli", "demo", "profile"})
 
 __all__ = [
     "Array",
@@ -102,3 +113,15 @@ __all__ = [
     "transaction",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -24,8 +24,9 @@ held by somebody for long: ``await asyncio.to_thread(d.update, much)``. A transa
 from __future__ import annotations
 
 import queue as _queue
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 from . import _native, _open
 from .errors import TransactionError, WaitTimeout
@@ -55,6 +56,8 @@ async def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeou
     :raises WaitTimeout: it did not become true in time; a TimeoutError
     :raises TransactionError: called inside a transaction or snapshot of the namespace, where nothing that others
         do is seen, unless the condition is true already
+    :raises ObjectNotFoundError: one of the objects was dropped, and the condition is not true; also while it waits
+    :raises TypeError: the condition is an async function
     :raises ValueError: objects of several namespaces
 
     >>> import asyncio
@@ -72,8 +75,6 @@ async def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeou
     import asyncio
 
     objects, condition, deadline = asked(objects, condition, timeout)
-    if asyncio.iscoroutinefunction(condition):
-        raise TypeError("the condition is a function that is called in a snapshot, not a coroutine function")
     if condition is None:
         return
     if not objects:
@@ -114,8 +115,11 @@ async def get(queue: Queue[T], timeout: float | None = None) -> T:
     return await _whenever(queue, timeout, lambda length, limit, pending: length > 0, queue.get_nowait, _queue.Empty)
 
 
-async def lease(queue: Queue[T], timeout: float | None = None, wait: float | None = None) -> Leased[T]:
+def lease(queue: Queue[T], timeout: float | None = None, wait: float | None = None) -> Leasing[T]:
     """Take the next item of a queue by a lease: its ``lease`` for coroutines.
+
+    It can be awaited for a :class:`Leased`; ``async with aio.lease(queue) as item:`` is ``with await aio.lease(queue)
+    as item:``. If the block is cancelled, the item is back in its place, and the attempt does not count.
 
     :param timeout: for how many seconds the item may be held; None is for as long as the process lives
     :param wait: for how many seconds to wait for an item; None is for ever, 0 not at all
@@ -128,19 +132,51 @@ async def lease(queue: Queue[T], timeout: float | None = None, wait: float | Non
     >>> stairs = Queue('house/stairs', create=True)
     >>> stairs.put('sweep')
     >>> async def main():
-    ...     with await aio.lease(stairs) as job:
+    ...     async with aio.lease(stairs) as job:
     ...         await asyncio.sleep(0)
     ...         return job
     >>> asyncio.run(main()), stairs.leased_count
     ('sweep', 0)
     """
-    return await _whenever(
-        queue,
-        wait,
-        lambda length, limit, pending: length > 0,
-        lambda: queue.lease(timeout, block=False),
-        _queue.Empty,
+    return Leasing(
+        _whenever(
+            queue,
+            wait,
+            lambda length, limit, pending: length > 0,
+            lambda: queue.lease(timeout, block=False),
+            _queue.Empty,
+        )
     )
+
+
+class Leasing(Coroutine[Any, Any, Leased[T]], Generic[T]):
+    """What :func:`lease` gives: a coroutine that is an async context manager, too."""
+
+    __slots__ = ("_leased", "_taking")
+
+    def __init__(self, taking: Coroutine[Any, Any, Leased[T]]) -> None:
+        self._taking = taking
+
+    def __await__(self) -> Generator[Any, Any, Leased[T]]:
+        return self._taking.__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._taking.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._taking.throw(*error)
+
+    def close(self) -> None:
+        self._taking.close()
+
+    async def __aenter__(self) -> T:
+        self._leased = await self._taking
+        return self._leased.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leased.__exit__(kind, error, trace)
 
 
 async def put(queue: Queue[T], item: T, timeout: float | None = None) -> None:

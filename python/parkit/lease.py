@@ -51,9 +51,15 @@ class Leased(Generic[T]):
     0
     """
 
-    __slots__ = ("__weakref__", "_ended", "_lease", "_pid", "_queue", "item")
+    __slots__ = {
+        "__weakref__": None,
+        "_ended": None,
+        "_lease": None,
+        "_pid": None,
+        "_queue": None,
+        "item": "The item.",
+    }
 
-    #: The item.
     item: T
 
     def __init__(self, queue: Queue[T], item: T, lease: tuple[int, int, int, int]) -> None:

@@ -46,14 +46,15 @@ class Queue(ValueHooks, Generic[T]):
         given, 0 for no bound. Given when the queue is created
 
     It has the whole of ``queue.Queue``, whose exceptions it raises; waiting costs no time and polls nothing. What
-    cannot be done at once waits, as there, unless ``block=False`` is given, or ``block`` is not given and
+    cannot be done at once waits, as there, unless ``block=False`` is given, or neither
+    ``block`` nor ``timeout`` is given and
 
     - the thread is inside a :func:`transaction` of the namespace, where nobody else can put or take;
     - or :attr:`blocking` is False, for this queue in every process;
     - or :attr:`default_block` is False, for this class or, by ``PARKIT_QUEUE_BLOCK=0``, for the process.
 
-    In these cases it raises ``queue.Full`` or ``queue.Empty`` at once. An explicit ``block=True`` inside a transaction
-    raises TransactionError where it would have to wait.
+    In these cases it raises ``queue.Full`` or ``queue.Empty`` at once. Who says ``block=True``, or gives a timeout,
+    inside a transaction gets TransactionError where it would have to wait.
 
     An item is taken when ``get`` has returned, or by the commit of the transaction that it is in: taking an item
     and storing what came of it can be one transaction. An exception in it puts the item back in its place. Where the

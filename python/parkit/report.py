@@ -39,7 +39,16 @@ class Report:
     (True, 1, [])
     """
 
-    __slots__ = ("bytes", "namespaces", "objects", "omitted", "problems", "quarantine", "records")
+    __slots__ = {
+        "bytes": "How many bytes keys and records have, an int.",
+        "namespaces": "How many namespaces were looked at, an int.",
+        "objects": "How many objects there are, an int.",
+        "omitted": "How many further problems were counted only, an int.",
+        "problems": "What is wrong, a list of :class:`parkit.report.Problem`; 10,000 a namespace at most.",
+        "quarantine": "The files in which a repair set damaged records aside, a list of paths; "
+        ":meth:`Namespace.quarantine` reads them.",
+        "records": "How many records there are, an int.",
+    }
 
     def __init__(
         self,
@@ -51,17 +60,12 @@ class Report:
         omitted: int = 0,
         quarantine: list[str] | None = None,
     ) -> None:
-        #: How many namespaces, objects and records there are.
         self.namespaces = namespaces
         self.objects = objects
         self.records = records
-        #: How many bytes keys and records have.
         self.bytes = bytes
-        #: What is wrong, each a :class:`parkit.report.Problem`; 10,000 a namespace at most.
         self.problems: list[Problem] = problems or []
-        #: How many further problems were counted only.
         self.omitted = omitted
-        #: The files in which a repair set damaged records aside; :meth:`Namespace.quarantine` reads them.
         self.quarantine: list[str] = quarantine or []
 
     @property

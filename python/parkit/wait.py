@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from . import _native, _open
-from .errors import TransactionError, WaitTimeout
+from .errors import ObjectNotFoundError, TransactionError, WaitTimeout
 from .object import Object
 from .transaction import scoped, snapshot
 
@@ -34,6 +34,8 @@ def wait(*objects: Any, condition: Callable[[], Any] | None = None, timeout: flo
     :raises WaitTimeout: it did not become true in time; a TimeoutError
     :raises TransactionError: called inside a transaction or snapshot of the namespace, where nothing that
         others do is seen, unless the condition is true already
+    :raises ObjectNotFoundError: one of the objects was dropped, and the condition is not true; also while it waits
+    :raises TypeError: the condition is an async function, whose result would always count as true
     :raises ValueError: objects of several namespaces
 
     >>> todo = Dict('todo', create=True)
@@ -113,14 +115,37 @@ def watched(objects: tuple[Object, ...]) -> tuple[int, list[int]]:
 def holds(objects: tuple[Object, ...], condition: Callable[[], Any], space: int) -> bool:
     """Whether the condition is true; if not, it must be able to become so."""
     with snapshot(objects[0]):
-        if condition():
+        if is_true(condition):
             return True
+        # Else nothing would come that ends the wait: who waits for the drop itself has said so in the condition.
+        for obj in objects:
+            if not _native.lane.exists(obj):
+                raise gone(obj)
     if scoped(space):
         raise TransactionError(
             "wait: inside a transaction or a snapshot of the namespace nothing that others do is seen; "
             "wait outside of it"
         )
     return False
+
+
+def is_true(condition: Callable[[], Any]) -> bool:
+    """What the condition says."""
+    result = condition()
+    if isinstance(result, Coroutine):
+        result.close()
+        raise TypeError(
+            "the condition is a function that is called in a snapshot, not a coroutine function; "
+            "to wait in a coroutine: await parkit.aio.wait(…), whose condition is a plain function, too"
+        )
+    return bool(result)
+
+
+def gone(obj: Object) -> ObjectNotFoundError:
+    """The error of a wait for an object that was dropped."""
+    error = ObjectNotFoundError(f"wait {obj.path}: it was dropped, so that nothing can change it")
+    error.operation, error.subject = "wait", obj.path
+    return error
 
 
 def attend(objects: tuple[Object, ...]) -> None:
@@ -133,7 +158,7 @@ def attend(objects: tuple[Object, ...]) -> None:
 def pauses(condition: Callable[[], Any], deadline: float | None) -> Iterator[float]:
     """How many seconds to sleep between two looks, until the condition is true."""
     pause = _FIRST_PAUSE
-    while not condition():
+    while not is_true(condition):
         rest = _LONGEST_PAUSE if deadline is None else deadline - time.monotonic()
         if rest <= 0:
             raise too_late(())
