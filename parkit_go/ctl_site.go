@@ -3,6 +3,7 @@ package parkit_go
 import (
 	"os"
 	"strings"
+	"time"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/site"
@@ -60,6 +61,15 @@ func SiteClose(uuid string) (bool, error) {
 // none.
 func SiteAround(path string) (string, error) {
 	return bound("look for a site", func() (string, error) { return site.Around(path), nil })
+}
+
+// SitesSettle writes down what is in memory only, before the process ends. It
+// waits for others no longer than so many ms.
+func SitesSettle(patience int) (bool, error) {
+	return bound("settle", func() (bool, error) {
+		site.SettleAll(time.Now().Add(time.Duration(patience) * time.Millisecond))
+		return true, nil
+	})
 }
 
 // SiteNamespaces lists the namespaces of a site that exist, sorted.

@@ -348,6 +348,50 @@ def test_the_least_recently_used_entries_give_way() -> None:
     assert (d.max_entries, d.max_bytes, d.eviction) == (3, None, "least-recently-used")
 
 
+READ_AND_END = """
+import parkit, sys
+parkit.set_default_site(sys.argv[1])
+d = parkit.Dict('small')
+assert [d[n] for n in range(50)] == list(range(50))
+"""
+
+
+CLOSE = """
+import os
+from parkit import _native
+assert _native.call(_native.ctl.SiteClose, d.site_uuid)
+os._exit(0)  # without what runs at an exit
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(0)", CLOSE], ids=["end", "exit", "close"])
+def test_what_a_process_read_that_ended_at_once_was_used(site: str, script: Script, end: str) -> None:
+    d: Dict[int, int] = Dict("small", create=True, max_entries=100)
+    d.update({n: n for n in range(100)})
+    script(READ_AND_END + end, site)
+    d.update({n: n for n in range(100, 150)})
+    assert sorted(d) == [*range(50), *range(100, 150)]
+
+
+def test_a_process_that_ends_waits_for_no_writer(site: str, script: Script) -> None:
+    d: Dict[int, int] = Dict("small", create=True, max_entries=100)
+    d.update({n: n for n in range(100)})
+    with transaction(d):
+        script(READ_AND_END, site, timeout=30)
+    assert len(d) == 100
+
+
+def test_a_forked_child_leaves_alone_what_its_parent_has_read(site: str, script: Script) -> None:
+    Dict("small", create=True, max_entries=100).update({n: n for n in range(100)})
+    forked = """
+import os
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    script(READ_AND_END + forked, site)
+
+
 def test_the_least_recently_stored_entries_give_way() -> None:
     d: Dict[int, int] = Dict("small", create=True, max_entries=3, eviction="least-recently-stored")
     d.update({1: 1, 2: 2, 3: 3})

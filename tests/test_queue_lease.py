@@ -396,3 +396,19 @@ q.blocking = True
     assert q.get() == 5
     thread.join()
     assert Queue("plain", create=True, blocking=True).blocking
+
+
+def test_what_comes_back_from_a_lease_is_not_kept_out_by_the_bound(q: Queue[Any]) -> None:
+    q.maxsize = 1
+    q.put("a")
+    lease = q.lease()
+    q.put("b")  # to take an item makes room, by a lease as well
+    lease.nack()
+    assert (q.qsize(), q.full()) == (2, True)
+    with pytest.raises(queue.Full):
+        q.put("c", block=False)
+    assert q.get() == "a"
+    with pytest.raises(queue.Full):
+        q.put("c", block=False)
+    assert q.get() == "b"
+    q.put("c", block=False)

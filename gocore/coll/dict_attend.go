@@ -201,11 +201,52 @@ func (a *attendant) take() []use {
 func (a *attendant) write() {
 	a.work.Lock()
 	defer a.work.Unlock()
+	a.writeUses(a.wait)
+}
+
+// Settle writes them down before the process ends, or its space is closed: what
+// a process of a second or less has read would count for nothing otherwise.
+func (a *attendant) Settle(deadline time.Time) {
+	left := func() time.Duration { return max(0, time.Until(deadline)) }
+	if !a.freeWithin(left()) {
+		return
+	}
+	defer a.work.Unlock()
+	a.writeUses(func() store.Wait {
+		return store.Wait{Timeout: left(), Interrupted: func() bool { return left() == 0 }}
+	})
+}
+
+// freeWithin takes work, unless something runs for longer: that may wait for
+// its turn to write, without end.
+func (a *attendant) freeWithin(patience time.Duration) bool {
+	if a.work.TryLock() {
+		return true
+	}
+	free := make(chan struct{})
+	go func() {
+		a.work.Lock()
+		close(free)
+	}()
+	select {
+	case <-free:
+		return true
+	case <-time.After(patience):
+		go func() {
+			<-free
+			a.work.Unlock()
+		}()
+		return false
+	}
+}
+
+// writeUses needs work. Each batch waits for its turn as wait says.
+func (a *attendant) writeUses(wait func() store.Wait) {
 	list := a.take()
 	for len(list) > 0 && !a.paused.Load() {
 		batch := list[:min(len(list), sweepBatch)]
 		list = list[len(batch):]
-		err := a.o.Space.Update(a.wait(), func(tx *object.Tx) error {
+		err := a.o.Space.Update(wait(), func(tx *object.Tx) error {
 			c, err := newCached(tx, a.o)
 			if err != nil {
 				return err

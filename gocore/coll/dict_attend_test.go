@@ -161,6 +161,96 @@ func TestUsesAreWrittenAfterAWhile(t *testing.T) {
 	}
 }
 
+// inUse makes a cache that is full of two entries, and reads the older one.
+func inUse(t *testing.T) (*[]*coll.Alarm, *clocked, *object.Object) {
+	t.Helper()
+	alarms := coll.LimitCursors(t, 1<<20)
+	_, clock, o := newCache(t, 2, 0, coll.EvictUsed)
+	keep(t, clock, o, "a", 0)
+	keep(t, clock, o, "b", 0)
+	clock.now += 1000
+	if !reads(t, o, "a") {
+		t.Fatal("it is not there")
+	}
+	return alarms, clock, o
+}
+
+func reads(t *testing.T, o *object.Object, key string) bool {
+	t.Helper()
+	encoded, _ := encode(t, key)
+	_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100))
+	if pin != nil {
+		pin.Abort()
+	}
+	return err == nil
+}
+
+// givesWay stores one more as another process does, and reports which of the
+// two gave way.
+func givesWay(t *testing.T, clock *clocked, o *object.Object) string {
+	t.Helper()
+	other := o.Space.Object(o.ID, o.Name)
+	clock.now += 1000
+	keep(t, clock, other, "c", 0)
+	a, b := reads(t, other, "a"), reads(t, other, "b")
+	if a == b {
+		t.Fatalf("a %v, b %v", a, b)
+	}
+	if a {
+		return "b"
+	}
+	return "a"
+}
+
+func TestUsesAreWrittenAtTheEnd(t *testing.T) {
+	_, clock, o := inUse(t)
+	o.Space.Settle(time.Now().Add(time.Minute))
+	if gone := givesWay(t, clock, o); gone != "b" {
+		t.Fatalf("%s gave way", gone)
+	}
+}
+
+func TestTheEndDoesNotWaitForTheTurnToWrite(t *testing.T) {
+	_, clock, o := inUse(t)
+	tx, err := o.Space.Begin(store.Write, store.Wait{Timeout: -1})
+	must(t, err)
+	settled := make(chan struct{})
+	go func() {
+		o.Space.Settle(time.Now().Add(20 * time.Millisecond))
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits")
+	}
+	tx.Abort()
+	if gone := givesWay(t, clock, o); gone != "a" {
+		t.Fatalf("%s gave way", gone)
+	}
+}
+
+func TestTheEndDoesNotWaitForWhatWaitsForTheTurnToWrite(t *testing.T) {
+	alarms, clock, o := inUse(t)
+	tx, err := o.Space.Begin(store.Write, store.Wait{Timeout: -1})
+	must(t, err)
+	written := make(chan struct{})
+	go func() {
+		(*alarms)[0].Ring()
+		close(written)
+	}()
+	o.Space.Settle(time.Now().Add(20 * time.Millisecond))
+	tx.Abort()
+	<-written
+	// Nothing holds it up from then on.
+	clock.now += 1000
+	reads(t, o, "a")
+	o.Space.Settle(time.Now().Add(time.Minute))
+	if gone := givesWay(t, clock, o); gone != "b" {
+		t.Fatalf("%s gave way", gone)
+	}
+}
+
 func TestADamagedEntryOfACacheIsHealedAndGivesWay(t *testing.T) {
 	coll.LimitCursors(t, 1<<20)
 	backend, clock, o := newCache(t, 2, 0, coll.EvictUsed)

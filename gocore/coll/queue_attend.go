@@ -3,6 +3,7 @@ package coll
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/object"
@@ -68,6 +69,9 @@ func (a *queueAttendant) ends(err error) bool {
 	a.running = nil
 	return true
 }
+
+// Settle has nothing to do: of a queue nothing is in memory only.
+func (a *queueAttendant) Settle(time.Time) {}
 
 // Pause ends it, and returns when it has ended.
 func (a *queueAttendant) Pause() {

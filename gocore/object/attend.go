@@ -1,12 +1,21 @@
 package object
 
+import "time"
+
 // Attendant is what a collection keeps and runs in this process for an object,
 // beside the operations that are asked for.
 type Attendant interface {
 	// Pause stops what runs, and returns when it has stopped. A later
 	// operation may start it again.
 	Pause()
+	// Settle writes down what is in memory only and worth it, before the
+	// process ends. It begins nothing after the deadline.
+	Settle(deadline time.Time)
 }
+
+// settleWait is for how long a space that is closed waits for the turn to write
+// what its attendants have in memory.
+const settleWait = 100 * time.Millisecond
 
 // Attendant is the object's attendant, made at first use.
 func (o *Object) Attendant(make func(*Object) Attendant) Attendant {
@@ -22,6 +31,15 @@ func (o *Object) Attendant(make func(*Object) Attendant) Attendant {
 	o.attendant.Store(&made)
 	o.Space.attendants = append(o.Space.attendants, made)
 	return made
+}
+
+// Settle has all attendants write down what they have in memory.
+func (s *Space) Settle(deadline time.Time) {
+	s.attend.Lock()
+	defer s.attend.Unlock()
+	for _, a := range s.attendants {
+		a.Settle(deadline)
+	}
 }
 
 // pause pauses all attendants: a space with a transaction open cannot be

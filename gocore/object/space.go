@@ -15,6 +15,7 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -93,6 +94,7 @@ func (s *Space) Namespace() string { return s.namespace }
 // Close lets go of the storage. Objects and transactions of the space are
 // stale from then on.
 func (s *Space) Close() error {
+	s.Settle(time.Now().Add(settleWait))
 	s.pause()
 	return s.store.Close()
 }

@@ -16,8 +16,10 @@ package site
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -247,6 +249,27 @@ func (s *Site) Close() error {
 		failures = append(failures, space.Close())
 	}
 	return errors.Join(failures...)
+}
+
+// SettleAll has every namespace that this process has opened write down what is
+// in memory only, before the process ends. It begins nothing after the deadline,
+// and leaves out what is being opened or closed, which may take any time.
+func SettleAll(deadline time.Time) {
+	if !opened.mu.TryLock() {
+		return
+	}
+	sites := slices.Collect(maps.Values(opened.byUUID))
+	opened.mu.Unlock()
+	for _, s := range sites {
+		if !s.mu.TryRLock() {
+			continue
+		}
+		spaces := slices.Collect(maps.Values(s.spaces))
+		s.mu.RUnlock()
+		for _, space := range spaces {
+			space.Settle(deadline)
+		}
+	}
 }
 
 // identity tells directories apart whatever path leads to them.

@@ -35,6 +35,9 @@ def SiteAround(path: str) -> str:
 def SiteClose(uuid: str) -> bool:
     """Close a site with all its namespaces; False where it was not open. What was bound through it is stale."""
 
+def SitesSettle(patience: int) -> bool:
+    """Write down what is in memory only, before the process ends; wait for others no longer than so many ms."""
+
 def SiteNamespaces(uuid: str) -> str:
     """The namespaces of a site that is open, sorted: a list."""
 

@@ -15,6 +15,7 @@ handles are opened again by whoever sees that ``generation`` has changed.
 
 from __future__ import annotations
 
+import atexit
 import importlib.machinery
 import importlib.util
 import os
@@ -232,6 +233,19 @@ def _forked(reason: str) -> Exception:
         "Start the process by spawn or forkserver (multiprocessing.get_context) or by subprocess, "
         "or use parkit for the first time after the fork."
     )
+
+
+# For how many milliseconds an exit waits for the turn to write.
+_PATIENCE = 100
+
+
+def _at_exit() -> None:
+    # What a forked child inherited is its parent's to write.
+    if _modules is not None and lane is _modules["lane"]:
+        call(ctl.SitesSettle, _PATIENCE)
+
+
+atexit.register(_at_exit)
 
 
 def _after_fork_in_child() -> None:

@@ -38,7 +38,7 @@ ShutDown: type[Exception] = getattr(queue, "ShutDown", _ShutDown)
 class Queue(ValueHooks, Generic[T]):
     """A persistent queue that any number of processes put to and take from: first in, first out.
 
-    :param maxsize: how many items it holds at most, 0 for no bound. Given when the queue is created,
+    :param maxsize: how many items it holds at most (:attr:`maxsize`), 0 for no bound. Given when the queue is created,
         and not looked at when one is bound.
     :param blocking: False to have it never wait where neither ``block`` nor ``timeout`` is given, in any process
         (:attr:`blocking`). Given when the queue is created
@@ -108,7 +108,11 @@ class Queue(ValueHooks, Generic[T]):
 
     @property
     def maxsize(self) -> int:
-        """How many items the queue holds at most; 0 for no bound. When it is lowered, items beyond it stay."""
+        """How many items there may be to take for ``put`` to add one; 0 for no bound.
+
+        When it is lowered, items beyond it stay. Leased items are not counted, and come back even where others have
+        taken their room: then there are more until they are taken.
+        """
         return _native.lane.sequence(self)[2]
 
     @maxsize.setter
