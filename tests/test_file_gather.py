@@ -275,6 +275,34 @@ def test_a_flush_that_failed_can_be_repeated() -> None:
     assert stored(file) == b"x\0\0\0\0x"
 
 
+# ---- Arguments ----
+
+
+@pytest.mark.parametrize("bufsize", ["x", 1.5, b"1", [1]])
+def test_a_bufsize_that_is_no_number_is_refused(bufsize: Any) -> None:
+    with pytest.raises(TypeError, match="bufsize is a whole number of bytes above zero, not"):
+        new(bufsize=bufsize)
+    with pytest.raises(parkit.ObjectNotFoundError):
+        File("files/one")
+
+
+@pytest.mark.parametrize("mode", ["x", "xb", "+x"])
+def test_x_alone_says_what_it_is_here(mode: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid mode: .*x comes with r, w or a, .* transaction"):
+        new(mode=mode)
+    with pytest.raises(ValueError, match=r"invalid mode: .*not for a file that must be new"):
+        new().open(mode)
+
+
+@pytest.mark.parametrize("size", ["1", 1.5])
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_a_size_that_is_no_number_is_refused_as_io_does(size: Any, buffering: int) -> None:
+    with new().open("wb", buffering) as stream, pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        stream.truncate(size)
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        new().open("wb", size)
+
+
 # ---- What holds the parts ----
 
 places = st.integers(0, 60)

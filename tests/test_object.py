@@ -531,3 +531,15 @@ def test_a_method_is_not_overwritten_by_an_attribute(site: str) -> None:
     with pytest.raises(AttributeError, match="'keys' is a method"):
         d.keys = 5  # type: ignore[assignment,method-assign]
     assert list(d.keys()) == []
+
+
+def test_metadata_that_json_cannot_write_are_named() -> None:
+    endless: dict[str, Any] = {}
+    endless["a"] = endless
+    for metadata in ({"a": {1}}, {(1, 2): 1}, endless):
+        with pytest.raises(TypeError, match="metadata is a mapping that JSON can write: "):
+            Object("a", create=True, metadata=metadata)  # type: ignore[arg-type]
+    obj = Object("a", create=True)
+    with pytest.raises(TypeError, match="metadata is a mapping that JSON can write: Object of type set"):
+        obj.metadata = {"a": {1}}
+    assert obj.metadata == {}

@@ -412,3 +412,16 @@ def test_what_comes_back_from_a_lease_is_not_kept_out_by_the_bound(q: Queue[Any]
         q.put("c", block=False)
     assert q.get() == "b"
     q.put("c", block=False)
+
+
+@pytest.mark.usefixtures("site")
+def test_a_time_to_lease_for_that_is_no_number_is_refused() -> None:
+    queue = Queue("jobs/one", create=True)
+    queue.put("a")
+    given: Any
+    for given in ("x", [1]):
+        with pytest.raises(TypeError, match=r"a lease is for a number of seconds above zero, .* not (str|list)"):
+            queue.get(lease=given)
+        with pytest.raises(TypeError, match=r"a lease is for a number of seconds above zero, .* not (str|list)"):
+            queue.lease(given)
+    assert queue.qsize() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import operator
 import os
 import threading
 import warnings
@@ -46,7 +47,9 @@ class Mode:
         letters = set(text)
         kind = letters & set("rwa")
         if len(letters) != len(text) or letters - set("rwaxbt+") or len(kind) != 1 or {"b", "t"} <= letters:
-            raise ValueError(f"invalid mode: {text!r}")
+            alone = "x" in letters and not kind
+            why = ": x comes with r, w or a, for a transaction; it is not for a file that must be new" if alone else ""
+            raise ValueError(f"invalid mode: {text!r}{why}")
         self.text = text
         self.binary = "b" in letters
         self.whole = "x" in letters
@@ -269,7 +272,7 @@ class RawFile(io.RawIOBase):
             self._usable()
             if not self._mode.write:
                 raise io.UnsupportedOperation("File not open for writing")
-            size = self._position if size is None else size
+            size = self._position if size is None else operator.index(size)
             if size < 0:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             if not self._gathered and not self._replaces:
@@ -443,7 +446,8 @@ def open_stream(
     """What io.open gives for a file on disk. Binary modes do not look at the last three."""
     if not mode.binary and buffering == 0:
         raise ValueError("can't have unbuffered text I/O")
-    limit = GATHERED if buffering in (-1, 1) else max(_LEAST, min(buffering, _MOST)) if buffering else 0
+    buffering = operator.index(buffering)
+    limit = GATHERED if buffering < 0 or buffering == 1 else max(_LEAST, min(buffering, _MOST)) if buffering else 0
     raw = RawFile(file, mode, encoding, limit)
     try:
         return _over(raw, mode, (encoding, errors, newline, buffering == 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from . import _content, _file_stream, _native, _open
 from ._file_stream import Mode
@@ -84,6 +84,8 @@ class FileIO(Object):
             Mode(mode)
             self._parkit_mode = mode
         if bufsize is not None:
+            if not isinstance(bufsize, SupportsIndex):
+                raise TypeError(f"bufsize is a whole number of bytes above zero, not {type(bufsize).__name__}")
             if bufsize <= 0:
                 raise ValueError(f"bufsize is a number of bytes above zero, not {bufsize}")
             self._parkit_buffering = max(2, bufsize)

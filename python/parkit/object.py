@@ -427,7 +427,10 @@ def _as_json(metadata: Mapping[str, Any] | None) -> str:
         return ""
     if not isinstance(metadata, Mapping):
         raise TypeError(f"metadata is a mapping that JSON can write, not {type(metadata).__name__}")
-    return json.dumps(dict(metadata))
+    try:
+        return json.dumps(dict(metadata))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"metadata is a mapping that JSON can write: {error}") from error
 
 
 _set = object.__setattr__

@@ -231,8 +231,13 @@ class Queue(ValueHooks, Generic[T]):
         return self._parkit_lease(block, wait, timeout)
 
     def _parkit_lease(self, block: bool | None, timeout: float | None, hold: float | None) -> Leased[T]:
-        if hold is not None and not hold > 0:
-            raise ValueError("a lease is for a number of seconds above zero, or for None: as long as the process lives")
+        lasts = "a lease is for a number of seconds above zero, or for None: as long as the process lives"
+        try:
+            sound = hold is None or hold > 0
+        except TypeError:
+            raise TypeError(f"{lasts}; not {type(hold).__name__}") from None
+        if not sound:
+            raise ValueError(lasts)
         if block is None and not self.default_block:
             block = timeout is not None
         return Leased(self, *self._parkit_taken(block, timeout, hold))
