@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import pickle
 import shutil
 import tarfile
@@ -18,7 +19,7 @@ import pytest
 
 import parkit
 from conftest import Script
-from parkit import File, FileIO, snapshot, transaction
+from parkit import File, FileIO, _native, snapshot, transaction
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -492,3 +493,48 @@ def test_numpy_saves_to_it_and_loads_from_it(scope: Any) -> None:
     file.mode = "r"
     with file:
         assert (numpy.loadtxt(file, delimiter=",") == array[:5]).all()
+
+
+@pytest.mark.parametrize("size", [3, 3 << 20])
+@pytest.mark.parametrize("mode", ["w", "wb", "w+b"])
+def test_what_cannot_be_stored_replaces_nothing(monkeypatch: pytest.MonkeyPatch, mode: str, size: int) -> None:
+    file = new()
+    file.set_content(b"precious")
+
+    def full(*_: Any) -> int:
+        raise OSError("the disk is full")
+
+    stream = file.open(mode)
+    with monkeypatch.context() as patched:
+        patched.setattr(_native.lane, "file_write", full)
+        with pytest.raises(OSError, match="full"), stream:
+            stream.write("n" * size if mode == "w" else b"n" * size)
+    assert stream.closed
+    assert file.get_content() == b"precious"
+
+
+@pytest.mark.parametrize("mode", ["wbx", "wx", "abx", "r+bx", "w", "wb", "ab", "r+b"])
+def test_a_forked_child_stores_nothing_of_its_parents_streams(mode: str) -> None:
+    file = new(mode=mode)
+    file.set_content(b"old")
+    with pytest.raises(ZeroDivisionError), file:
+        file.write(b"undone" if "b" in mode else "undone")
+        child = os.fork()
+        if child == 0:
+            try:
+                with file.open("rb") as there:
+                    assert there.read() == b"old"
+                try:
+                    file.flush()
+                except ValueError:
+                    file.__exit__(None, None, None)
+                    os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with file.open("rb") as there:
+            assert there.read() == b"old"  # as nothing is stored yet
+        1 / 0  # noqa: B018
+    stored = b"oldundone" if mode[0] == "a" else b"undone"
+    with file.open("rb") as there:
+        assert there.read() == (b"old" if "x" in mode else stored)

@@ -84,6 +84,9 @@ class RawFile(io.RawIOBase):
         if mode.append:
             self._position = _native.lane.length(file)
         self._gathered = Gathered()
+        # What a store failed with stays unwritten, and what it was to replace stays.
+        self._failed = False
+        self._generation = _native.generation
         self._lock = threading.RLock()  # a flush comes past the lock of io's buffer
         self._keeps = False
         self._now = _content.clock() if mode.write else None
@@ -172,6 +175,10 @@ class RawFile(io.RawIOBase):
             self._usable()
             if not self._mode.write:
                 raise io.UnsupportedOperation("File not open for writing")
+            if self._forked():
+                raise ValueError(f"{self._file.path} was opened by the process that was forked: open it here to write")
+            if not whole:
+                return 0
             n = self._gather(whole) if len(whole) <= self._limit else None
             return self._write_through(whole) if n is None else n
 
@@ -198,18 +205,31 @@ class RawFile(io.RawIOBase):
         self._position = at + n
         return n
 
+    def _forked(self) -> bool:
+        """Whether this is a forked child's copy of a stream. What it gathered is the parent's to store."""
+        return self._generation != _native.generation
+
+    def leave_to_parent(self) -> None:
+        """Close a forked child's copy, before what is above it stores anything."""
+        if self._forked():
+            self.abandon()
+
     def _write_through(self, data: memoryview) -> int:
         self._store()
         at = -1 if self._mode.append else self._position
         # What is appended is stored in one commit.
         with data[: len(data) if self._mode.append else self._cut(len(data))] as part:
+            self._failed = True
             self._position = _native.lane.file_write(self._file, at, part, self._about())
-            self._replaces = False
+            self._replaces = self._failed = False
             return len(part)
 
     def _store(self) -> None:
         """Store what was gathered, in one commit. If that fails, it is kept."""
         parts = self._gathered
+        if not parts or self._forked():
+            return
+        self._failed = True
         if len(parts) > 1:
             with transaction(self._file):
                 about = self._about()
@@ -222,13 +242,12 @@ class RawFile(io.RawIOBase):
                 end = _native.lane.file_write(self._file, -1 if appends else at, part, self._about())
                 if appends and self._position == parts.end:
                     self._position = end
-        if parts:
-            self._replaces = False
-            parts.clear()
+        self._replaces = self._failed = False
+        parts.clear()
 
     def _empty(self) -> None:
-        """Make the file empty that is to be replaced."""
-        if self._replaces:
+        """Make the file empty that is to be replaced, unless what was to replace it could not be stored."""
+        if self._replaces and not self._failed and not self._forked():
             _native.lane.file_write(self._file, 0, b"", self._about())
             self._replaces = False
 
@@ -396,6 +415,11 @@ class _Above(_Buffer):
         super().flush()
         self.raw.flush()
 
+    def close(self) -> None:
+        raw: RawFile = self.raw  # type: ignore[assignment]
+        raw.leave_to_parent()
+        super().close()
+
     def detach(self) -> io.RawIOBase:
         raw: RawFile = super().detach()  # type: ignore[assignment]
         raw.detached()
@@ -433,6 +457,10 @@ class Text(io.TextIOWrapper):
     def truncate(self, size: int | None = None, /) -> int:
         with self._raw.keeping():
             return super().truncate(size)
+
+    def close(self) -> None:
+        self._raw.leave_to_parent()
+        super().close()
 
     def detach(self) -> Any:
         buffered: Any = super().detach()
