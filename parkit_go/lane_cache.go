@@ -132,12 +132,26 @@ func pkDictClaim(handle C.int64_t, key *C.uchar, n C.size_t, answer *C.int, got 
 	return failed(err, words)
 }
 
+// pkDictUnclaim gives up a claim. It does not wait for the turn to write: who
+// was interrupted waits no more.
+//
 //export pkDictUnclaim
 func pkDictUnclaim(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("end claim", words, &rc)
-	return written(handle, scopes, wait, words, func(tx *object.Tx, o *object.Object) error {
-		return coll.DictUnclaim(tx, o, bytesOf(key, n))
-	})
+	o, ok := objects.at(int64(handle))
+	if !ok {
+		return C.PK_STALE
+	}
+	if panicked.Load() != nil {
+		return failed(refusal("end claim"), words)
+	}
+	if tx := txIn(scopes, o.space); tx != nil && tx.Mode() == store.Write {
+		return failed(coll.DictUnclaim(tx, o.Object, bytesOf(key, n)), words)
+	}
+	if wait == nil && o.Space.Store().Durable() {
+		return C.PK_AGAIN // it will wait for a flush
+	}
+	return failed(coll.DictUnclaimSoon(o.Object, bytesOf(key, n)), words)
 }
 
 // pkDictIncr adds to a value; plain is 0 where that is Python's to do.

@@ -37,9 +37,25 @@ def wait_turn_of_a_transaction():
 def wait_turn_of_an_update():
     d.update({n: n for n in range(10)})
 
-print('ready', flush=True)
-sys.stdin.readline()  # until the turn is held, where it is to be
-print('waiting', flush=True)
+def until_the_turn_is_held():  # where it is to be
+    print('ready', flush=True)
+    sys.stdin.readline()
+    print('waiting', flush=True)
+
+@d.memoize()
+def double(n):
+    if n == 2:
+        until_the_turn_is_held()
+    return 2 * n
+
+def wait_turn_to_claim_a_result():
+    double(1)
+
+def wait_turn_to_store_a_result():
+    double(2)
+
+if sys.argv[3] != 'wait_turn_to_store_a_result':
+    until_the_turn_is_held()
 try:
     globals()[sys.argv[3]]()
 except KeyboardInterrupt:
@@ -96,6 +112,8 @@ def _interrupt(waiter: subprocess.Popen[str]) -> float:
         ("wait_turn_of_an_operation", True),
         ("wait_turn_of_a_transaction", True),
         ("wait_turn_of_an_update", True),
+        ("wait_turn_to_claim_a_result", True),
+        ("wait_turn_to_store_a_result", True),
     ],
 )
 def test_ctrl_c_ends_the_wait(tmp_path: Path, namespace: str, kind: str, held: bool) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 import parkit
 from conftest import Script
-from parkit import LifoQueue, PriorityQueue, Queue, TransactionError, snapshot, transaction
-from parkit.errors import WaitTimeout
+from parkit import Array, LifoQueue, PriorityQueue, Queue, TransactionError, snapshot, transaction
+from parkit.errors import NamespaceNotFoundError, WaitTimeout
 from parkit.queue import ShutDown
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -269,6 +269,22 @@ def test_ranks() -> None:
     for word in (b"ccc", b"a", b"bb"):
         shortest.put(word)
     assert [shortest.get() for _ in range(3)] == ["a", "bb", "ccc"]
+
+
+def test_a_bound_that_is_no_number_of_64_bits_is_refused(site: str) -> None:
+    bounded: Any
+    for cls, name in (Queue, "maxsize"), (Queue, "max_attempts"), (Array, "maxsize"):
+        bounded = cls
+        with pytest.raises(ValueError, match=name):
+            bounded("large/one", create=True, **{name: 1 << 63})
+        with pytest.raises(NamespaceNotFoundError):
+            parkit.Namespace("large")
+        assert getattr(bounded(create=True, **{name: (1 << 63) - 1}), name) == (1 << 63) - 1
+    q = Queue("q", create=True, maxsize=5, max_attempts=6)
+    for name in "maxsize", "max_attempts":
+        with pytest.raises(ValueError, match=name):
+            setattr(q, name, 1 << 64)
+    assert (q.maxsize, q.max_attempts) == (5, 6)
 
 
 SEVERAL = """

@@ -228,14 +228,18 @@ with mine:
     assert q.get() == 'b'
 assert q.leased_count == 0
 held = q.get(lease=True)
-assert child(held.ack) == 0
+def refused():
+    for settle in (held.ack, held.nack, held.reject, held.release, lambda: held.extend(5)):
+        try:
+            settle()
+        except LeaseLostError as error:
+            assert str(os.getppid()) in str(error) and error.subject == q.path, error
+        else:
+            raise AssertionError('settled in the child')
+assert child(refused) == 0
+assert (q.leased_count, q.unfinished_tasks) == (1, 2)
+held.ack()
 assert (q.leased_count, q.unfinished_tasks) == (0, 1)
-try:
-    held.ack()
-except LeaseLostError:
-    pass
-else:
-    raise AssertionError('settled twice')
 # A child's item does not come back while a grandchild lives that inherited its files.
 q.put('d')
 read, write = os.pipe()

@@ -37,6 +37,10 @@ type attendant struct {
 
 	watched map[owner.Token]func() // ends the watch of a process with a claim
 
+	given  map[string]uint64 // own claims to be given up, by key: the number of the call that asked for it
+	gifts  uint64            // such numbers given out
+	giving bool              // giveUp runs
+
 	last atomic.Int64 // stamp given out
 
 	work   sync.Mutex // held while something runs

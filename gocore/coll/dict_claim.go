@@ -2,6 +2,7 @@ package coll
 
 import (
 	"encoding/binary"
+	"maps"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/keys"
@@ -54,6 +55,7 @@ func DictClaim(o *object.Object, wait store.Wait, key []byte) (Claim, []byte, er
 			if err := look(tx); err != nil || answer != ClaimMine {
 				return err
 			}
+			attendantOf(o).keep(key)
 			dbkey := claimKey(o, key)
 			_, err := tx.Put(dbkey, keys.SealPayload(dbkey, binary.LittleEndian.AppendUint64(nil, uint64(mine))))
 			return err
@@ -123,6 +125,84 @@ func DictUnclaim(tx *object.Tx, o *object.Object, key []byte) error {
 	}
 	tx.Touch(o.Channel())
 	return nil
+}
+
+// DictUnclaimSoon gives up this process's claim on a key, in a transaction of its
+// own. It does not wait for the turn to write: where another has it, the claim
+// goes when the turn is free, unless it was claimed again by then, or with this
+// process.
+func DictUnclaimSoon(o *object.Object, key []byte) error {
+	err := o.Space.Update(store.Wait{}, func(tx *object.Tx) error { return DictUnclaim(tx, o, key) })
+	if errs.Has(err, errs.WouldBlock) {
+		attendantOf(o).letGo(string(key))
+		return nil
+	}
+	return err
+}
+
+// letGo has a claim given up when the turn to write is free.
+func (a *attendant) letGo(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.given == nil {
+		a.given = make(map[string]uint64)
+	}
+	a.gifts++
+	a.given[key] = a.gifts
+	a.paused.Store(false)
+	if !a.giving {
+		a.giving = true
+		go a.giveUp()
+	}
+}
+
+// keep says that a key was claimed again. Call it with the turn to write.
+func (a *attendant) keep(key []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.given, string(key))
+}
+
+// giveUp gives up the claims that letGo noted.
+func (a *attendant) giveUp() {
+	a.work.Lock()
+	defer a.work.Unlock()
+	for {
+		a.mu.Lock()
+		if a.paused.Load() {
+			a.given = nil // the claims are this process's no more when the namespace is closed
+		}
+		a.giving = len(a.given) > 0
+		more := a.giving
+		a.mu.Unlock()
+		if !more {
+			return
+		}
+		var done map[string]uint64
+		err := a.o.Space.Update(a.wait(), func(tx *object.Tx) error {
+			a.mu.Lock()
+			done = maps.Clone(a.given)
+			a.mu.Unlock()
+			for key := range done {
+				if err := DictUnclaim(tx, a.o, []byte(key)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if errs.Has(err, errs.LockTimeout) {
+			continue // which was a wait
+		}
+		// After any other failure, as of a full disk, the claims end with the
+		// process, or with the next value that it stores.
+		a.mu.Lock()
+		for key, gift := range a.given {
+			if err != nil || done[key] == gift {
+				delete(a.given, key)
+			}
+		}
+		a.mu.Unlock()
+	}
 }
 
 // watch has this process clear away the claims of a process when that dies.

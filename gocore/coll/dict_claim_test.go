@@ -128,3 +128,90 @@ func TestAClaimThatADeadProcessLeftIsFoundOut(t *testing.T) {
 		}
 	})
 }
+
+// claims is how many claims there are on keys of a dict.
+func claims(t *testing.T, o *object.Object) int {
+	t.Helper()
+	tx, err := o.Space.Begin(store.Read, store.Wait{})
+	must(t, err)
+	defer tx.Abort()
+	var some [10]store.Entry
+	n, err := tx.Scan(store.Prefix(keys.AppendTag(nil, o.Prefix, keys.TagClaim)), some[:])
+	must(t, err)
+	return n
+}
+
+// holding runs fn while another has the turn to write.
+func holding(t *testing.T, o *object.Object, fn func()) {
+	t.Helper()
+	held, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		ended <- o.Space.Update(soon, func(*object.Tx) error {
+			close(held)
+			<-release
+			return nil
+		})
+	}()
+	<-held
+	fn()
+	close(release)
+	must(t, <-ended)
+}
+
+func TestAClaimIsGivenUpWithoutAWaitForTheTurn(t *testing.T) {
+	bothBackends(t, func(t *testing.T, o *object.Object, key []byte) {
+		claim(t, o, key)
+		seen := o.Space.Store().Version(o.Channel())
+		holding(t, o, func() {
+			must(t, coll.DictUnclaimSoon(o, key)) // hangs for ever if it waits
+		})
+		for claims(t, o) > 0 {
+			var err error
+			if seen, err = o.Space.Store().WaitChange(t.Context(), o.Channel(), seen, soon); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Where the turn is free it is done when the call returns.
+		claim(t, o, key)
+		must(t, coll.DictUnclaimSoon(o, key))
+		if n := claims(t, o); n != 0 {
+			t.Fatalf("%d claims are left", n)
+		}
+	})
+}
+
+func TestAClaimThatWasMadeAgainIsNotGivenUp(t *testing.T) {
+	bothBackends(t, func(t *testing.T, o *object.Object, key []byte) {
+		other, _ := encode(t, "other")
+		for range 20 { // which of the two comes first is the scheduler's
+			claim(t, o, other)
+			again := make(chan error, 1)
+			holding(t, o, func() {
+				must(t, coll.DictUnclaimSoon(o, key))
+				must(t, coll.DictUnclaimSoon(o, other))
+				go func() {
+					_, _, err := coll.DictClaim(o, soon, key)
+					again <- err
+				}()
+			})
+			must(t, <-again)
+			for seen := o.Space.Store().Version(o.Channel()); claims(t, o) > 1; {
+				var err error
+				if seen, err = o.Space.Store().WaitChange(t.Context(), o.Channel(), seen, soon); err != nil {
+					t.Fatal(err)
+				}
+			}
+			update(t, o.Space, func(*object.Tx) error { return nil })
+			if n := claims(t, o); n != 1 {
+				t.Fatalf("%d claims are left of the one that was made again", n)
+			}
+			must(t, coll.DictUnclaimSoon(o, key))
+			for seen := o.Space.Store().Version(o.Channel()); claims(t, o) > 0; {
+				var err error
+				if seen, err = o.Space.Store().WaitChange(t.Context(), o.Channel(), seen, soon); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}

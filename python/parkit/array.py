@@ -320,9 +320,12 @@ class ArraySlice(Sequence[T]):
         return f"{self._array!r}[{':'.join(bounds if bounds[2] else bounds[:2])}]"
 
 
-def as_limit(maxsize: int | None) -> int:
-    """The bound that a maxsize means: as in queue.Queue, zero and less are none."""
-    return 0 if maxsize is None else max(0, operator.index(maxsize))
+def as_limit(limit: int | None, name: str = "maxsize") -> int:
+    """The bound that a maxsize, or a number of attempts, means: as in queue.Queue, zero and less are none."""
+    bound = 0 if limit is None else max(0, operator.index(limit))
+    if bound >= 1 << 63:
+        raise ValueError(f"{name} is below 2**63, not {bound}; 0 or None is no bound")
+    return bound
 
 
 # While the library is loaded, append is a method in C, which saves a frame. A forked child must not call

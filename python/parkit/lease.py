@@ -33,8 +33,8 @@ class Leased(Generic[T]):
     To settle it inside a :func:`transaction` of the namespace is part of that: the item is done with if, and only
     if, the rest of the transaction is stored.
 
-    A forked child can settle what its parent has leased, but leaving the block there settles nothing, and the lease
-    ends with the parent.
+    A lease is the process's that took it. In a forked child all that is tried with it raises LeaseLostError, and
+    leaving the block settles nothing; the child may take leases of its own.
 
     >>> jobs = Queue('house/jobs', create=True)
     >>> done = Dict('house/done', create=True)
@@ -117,9 +117,20 @@ class Leased(Generic[T]):
 
         :raises LeaseLostError: this lease does not hold the item any more, and nothing was changed
         """
+        self._refuse_child()
         self._lease = _native.lane.queue_settle(self._queue, _EXTEND, self._lease, seconds, "")
 
+    def _refuse_child(self) -> None:
+        if os.getpid() != self._pid:
+            error = LeaseLostError(
+                f"settle lease of {self._queue.path}: process {self._pid} took it, and this process was forked from "
+                "that one; settle it there, or take a lease of its own here"
+            )
+            error.subject = self._queue.path
+            raise error
+
     def _settle(self, how: int, seconds: float | None = None, why: str = "") -> None:
+        self._refuse_child()
         _native.lane.queue_settle(self._queue, how, self._lease, seconds, _taken.cut(why))
         self._ended = how, seconds, why
 

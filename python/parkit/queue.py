@@ -96,7 +96,7 @@ class Queue(ValueHooks, Generic[T]):
     ) -> None:
         limit = as_limit(maxsize)
         flags = _QUICK if blocking is not None and not blocking else 0
-        attempts = None if max_attempts is None else as_limit(max_attempts)
+        attempts = None if max_attempts is None else as_limit(max_attempts, "max_attempts")
         self._parkit_open(path, metadata, site_uuid, create, bind, on_init, limit=limit, flags=flags, attempts=attempts)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -147,7 +147,7 @@ class Queue(ValueHooks, Generic[T]):
 
     @max_attempts.setter
     def max_attempts(self, value: int | None) -> None:
-        _native.lane.queue_attempts(self, as_limit(value))
+        _native.lane.queue_attempts(self, as_limit(value, "max_attempts"))
 
     # ---- Putting and taking ----
 
