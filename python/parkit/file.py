@@ -372,9 +372,10 @@ class File(FileIO):
         :raises ImportError: what the value needs cannot be imported
 
         Inside ``with snapshot(file):`` bytes are a memoryview of what is stored and a numpy array is read-only and lies
-        in it, neither of them a copy. Both stay good after the snapshot, which stays open for them; a
-        ResourceWarning tells. Elsewhere they are copies: a bytearray, and an array that can be written to. In a
-        transaction they are copies that cannot be written to.
+        in it, neither of them a copy, where the content is in one piece: as it is if it was set at once, is not
+        larger than a gibibyte and was not written to since. Both stay good after the snapshot, which stays open for
+        them; a ResourceWarning tells. Elsewhere they are copies: a bytearray, and an array that can be written to.
+        In a transaction, and of content in several pieces, they are copies that cannot be written to.
 
         >>> data = File('house/data', create=True)
         >>> data.set_content(b'abc')
