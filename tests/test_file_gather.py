@@ -6,6 +6,7 @@ import gc
 import io
 import itertools
 import random
+import threading
 import zipfile
 from typing import Any
 
@@ -74,6 +75,39 @@ def test_a_stream_that_nobody_closes_is_stored_and_told_of(mode: str) -> None:
         gc.collect()
     assert len(told) == 1
     assert stored(file) == b"x"
+
+
+@pytest.mark.parametrize("how", ["text", "binary", "with"])
+def test_a_stream_left_open_is_told_of_where_python_tells_of_its_own(how: str, script: Script) -> None:
+    file = new()
+    source = (
+        "import sys, warnings, parkit; parkit.set_default_site(sys.argv[1]); f = parkit.File('files/one')\n"
+        f"warnings.simplefilter('default')\n{LEFT_OPEN[how]}"
+    )
+    done = script(source, parkit.get_default_site()[0])  # type: ignore[index]
+    assert stored(file) == b"x"
+    assert "ResourceWarning: unclosed file" in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_threads_may_share_a_stream() -> None:
+    file = new()
+    with file.open("w+b") as stream:
+
+        def write(letter: bytes) -> None:
+            for i in range(500):
+                stream.write(letter * 10)
+                if i % 50 == 0:
+                    stream.flush()
+
+        threads = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b", b"c")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    content = stored(file)
+    assert len(content) == 3 * 5000
+    assert {content[at : at + 10] for at in range(0, 15_000, 10)} == {b"a" * 10, b"b" * 10, b"c" * 10}
 
 
 def test_arguments_that_are_none_do_not_replace_the_content() -> None:
@@ -250,6 +284,8 @@ def test_what_cannot_be_stored_is_told_and_nothing_changes(end: str) -> None:
     with pytest.raises(parkit.ObjectNotFoundError):
         getattr(stream, end)()
     if end == "flush":
+        stream.write(b"z" * 100)
+        stream.seek(0)  # what is gathered grows
         with pytest.raises(parkit.ObjectNotFoundError):
             stream.close()
     assert stream.closed
@@ -308,10 +344,19 @@ def test_a_size_that_is_no_number_is_refused_as_io_does(size: Any, buffering: in
 places = st.integers(0, 60)
 
 
-@given(st.lists(st.tuples(places, st.binary(min_size=1, max_size=12)), max_size=20), places, st.integers(0, 30))
-def test_gathered_parts_are_what_was_written_last(writes: list[tuple[int, bytes]], at: int, n: int) -> None:
+writes_of_bytes = st.lists(st.tuples(places, st.binary(min_size=1, max_size=12)) | st.none(), max_size=20)
+
+
+@given(writes_of_bytes, places, st.integers(0, 30))
+def test_gathered_parts_are_what_was_written_last(writes: list[tuple[int, bytes] | None], at: int, n: int) -> None:
     gathered, twin = Gathered(), dict[int, int]()
-    for place, data in writes:
+    for write in writes:
+        if write is None:
+            gathered.clear()
+            twin.clear()
+            assert (len(gathered), gathered.size, gathered.end) == (0, 0, 0)
+            continue
+        place, data = write
         growth, before = gathered.growth(place, len(data)), gathered.size
         if place not in twin:
             assert gathered.follows(place) == (place - 1 in twin)
@@ -319,7 +364,7 @@ def test_gathered_parts_are_what_was_written_last(writes: list[tuple[int, bytes]
         twin.update(enumerate(data, place))
         assert gathered.size == len(twin) == before + growth
         assert gathered.end == max(twin) + 1
-    parts = list(gathered)
+    parts = [(start, bytes(part)) for start, part in gathered]
     assert {start + i: byte for start, part in parts for i, byte in enumerate(part)} == twin
     assert all(one[0] + len(one[1]) <= other[0] for one, other in itertools.pairwise(parts))
     buffer = bytearray(b"-" * n)
