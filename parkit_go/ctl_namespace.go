@@ -25,6 +25,7 @@ type spaceRequest struct {
 type spaceAnswer struct {
 	Space     int64  `json:"space"`
 	Namespace string `json:"namespace"` // in its one spelling
+	Fresh     bool   `json:"fresh"`     // it was not open in this process
 }
 
 // SpaceOpen opens a namespace of a site that is open.
@@ -34,6 +35,7 @@ func SpaceOpen(request string) (string, error) {
 		if err != nil {
 			return spaceAnswer{}, err
 		}
+		fresh := s.Opened(r.Namespace) == nil
 		space, err := s.Space(r.Namespace, r.Create)
 		if err != nil {
 			return spaceAnswer{}, err
@@ -47,7 +49,25 @@ func SpaceOpen(request string) (string, error) {
 				return spaceAnswer{}, err
 			}
 		}
-		return spaceAnswer{Space: addSpace(space), Namespace: space.Namespace()}, nil
+		return spaceAnswer{
+			Space: addSpaceAt(s.NamespacePath(space.Namespace()), space), Namespace: space.Namespace(), Fresh: fresh,
+		}, nil
+	})
+}
+
+// SpaceLetGo closes a namespace if nothing of this process is under way in it,
+// and says whether it did.
+func SpaceLetGo(request string) (string, error) {
+	return boundJSON("let go of namespace", request, func(r spaceRequest) (bool, error) {
+		s, err := site.ByUUID(r.Site)
+		if err != nil {
+			return false, err
+		}
+		space := s.LetGo(r.Namespace)
+		if space != nil {
+			forgetSpace(s.NamespacePath(r.Namespace), space)
+		}
+		return space != nil, nil
 	})
 }
 

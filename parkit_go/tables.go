@@ -71,12 +71,15 @@ type objectKey struct {
 }
 
 var (
-	spaces  table[*object.Space]
+	spaces  table[*atomic.Pointer[object.Space]] // nil: let go of
 	objects table[*opened]
 
 	numbersMu     sync.Mutex
 	spaceNumbers  = map[*object.Space]int64{}
 	objectNumbers = map[objectKey]int64{}
+	// The numbers of namespaces that were let go of, by their directories: each
+	// gets its own again, or a process that walks often would never stop growing.
+	freeNumbers = map[string]int64{}
 )
 
 func addSpace(space *object.Space) int64 {
@@ -84,21 +87,54 @@ func addSpace(space *object.Space) int64 {
 	defer numbersMu.Unlock()
 	number, ok := spaceNumbers[space]
 	if !ok {
-		number = spaces.add(space)
+		slot := new(atomic.Pointer[object.Space])
+		slot.Store(space)
+		number = spaces.add(slot)
 		spaceNumbers[space] = number
 	}
 	return number
 }
 
+// addSpaceAt is addSpace for a namespace that may have been open before.
+func addSpaceAt(directory string, space *object.Space) int64 {
+	numbersMu.Lock()
+	number, free := freeNumbers[directory]
+	if _, known := spaceNumbers[space]; free && !known {
+		if slot, ok := spaces.at(number); ok {
+			slot.Store(space)
+			spaceNumbers[space] = number
+			delete(freeNumbers, directory)
+		}
+	}
+	numbersMu.Unlock()
+	return addSpace(space)
+}
+
+// forgetSpace takes back the number of a space that was closed.
+func forgetSpace(directory string, space *object.Space) {
+	numbersMu.Lock()
+	defer numbersMu.Unlock()
+	number, known := spaceNumbers[space]
+	if !known {
+		return
+	}
+	delete(spaceNumbers, space)
+	if slot, ok := spaces.at(number); ok {
+		slot.Store(nil)
+		freeNumbers[directory] = number
+	}
+}
+
 // addObject is the handle of an object. An object that was created anew under
-// an id whose first creation came to nothing replaces that one.
+// an id whose first creation came to nothing replaces that one, as does one of a
+// namespace that was opened again.
 func addObject(o *object.Object) int64 {
 	space := addSpace(o.Space)
 	numbersMu.Lock()
 	defer numbersMu.Unlock()
 	key := objectKey{space, o.ID}
 	if number, ok := objectNumbers[key]; ok {
-		if known, _ := objects.at(number); known != nil && known.Void() == nil {
+		if known, _ := objects.at(number); known != nil && known.Space == o.Space && known.Void() == nil {
 			return number
 		}
 	}
@@ -108,8 +144,11 @@ func addObject(o *object.Object) int64 {
 }
 
 func spaceOf(number int64) (*object.Space, error) {
-	if space, ok := spaces.at(number); ok {
-		return space, nil
+	if slot, ok := spaces.at(number); ok {
+		if space := slot.Load(); space != nil {
+			return space, nil
+		}
+		return nil, errs.New(errs.Stale, "use namespace", "", "it was closed; open it again")
 	}
 	return nil, errs.New(errs.Stale, "use namespace", "", "it was opened in another process; open it again")
 }

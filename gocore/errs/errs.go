@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 )
 
 // Code says what kind of failure happened. Callers branch on codes, never on
@@ -155,7 +156,11 @@ func Wrap(code Code, op, subject string, cause error) error {
 	if cause == nil {
 		return nil
 	}
-	return &Error{Code: code, Op: op, Subject: subject, Cause: cause}
+	detail := ""
+	if errors.Is(cause, syscall.EMFILE) {
+		detail = "this process has as many files open as it may; raise its limit (ulimit -n), or use fewer namespaces in one process: each that is open takes six"
+	}
+	return &Error{Code: code, Op: op, Subject: subject, Detail: detail, Cause: cause}
 }
 
 // Sentence says what happened and what to do, without the operation and what

@@ -42,6 +42,15 @@ func (s *Space) Settle(deadline time.Time) {
 	}
 }
 
+// Idle reports whether the space can be closed without anybody noticing.
+func (s *Space) Idle() bool {
+	s.attend.Lock()
+	attended := len(s.attendants) > 0
+	s.attend.Unlock()
+	known, can := s.store.(interface{ Idle() bool })
+	return can && !attended && known.Idle()
+}
+
 // pause pauses all attendants: a space with a transaction open cannot be
 // closed.
 func (s *Space) pause() {

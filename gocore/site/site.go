@@ -187,6 +187,23 @@ func (s *Site) Release(namespace string) error {
 	return space.Close()
 }
 
+// LetGo closes a namespace if nothing is under way in it, and returns what was
+// closed, or nil. It is for who only passed by: a process that walks over
+// thousands of namespaces has no descriptors for all of them at once.
+func (s *Site) LetGo(namespace string) *object.Space {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	space := s.spaces[namespace]
+	if space == nil || !space.Idle() {
+		return nil
+	}
+	if err := space.Close(); err != nil {
+		return nil // somebody came in between: it stays open
+	}
+	delete(s.spaces, namespace)
+	return space
+}
+
 // Namespaces lists the namespaces that were ever made, sorted.
 func (s *Site) Namespaces() ([]string, error) {
 	if err := s.present(errs.SiteNotFound, "list namespaces", s.Path); err != nil {

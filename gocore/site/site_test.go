@@ -2,10 +2,12 @@ package site
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -342,5 +344,45 @@ func TestMemorySiteIsInMemoryThroughout(t *testing.T) {
 	must(t, err)
 	if space.Store().Durable() {
 		t.Error("a namespace of it is durable")
+	}
+}
+
+func TestWhatIsInUseIsNotLetGoOf(t *testing.T) {
+	s := create(t, filepath.Join(t.TempDir(), "site"))
+	space, err := s.Space("a", true)
+	must(t, err)
+	held := func(what string) {
+		t.Helper()
+		if s.LetGo("a") != nil {
+			t.Fatalf("let go of with %s", what)
+		}
+	}
+	txn, err := space.Store().Begin(store.Read, store.Wait{Timeout: -1})
+	must(t, err)
+	held("a snapshot")
+	txn.Abort()
+	lease, err := space.Store().Lease("own-x")
+	must(t, err)
+	held("a lease")
+	must(t, lease.Release())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	seen := space.Store().Version(store.AnyChange)
+	go func() {
+		ended <- space.Store().WaitAny(ctx, []store.Channel{store.AnyChange}, []uint32{seen})
+	}()
+	for space.Idle() { // until it waits
+		runtime.Gosched()
+	}
+	held("one who waits")
+	cancel()
+	refused(t, <-ended, errs.Interrupted)
+	if s.LetGo("a") != space || s.Opened("a") != nil || s.LetGo("a") != nil {
+		t.Error("it is open still")
+	}
+	again, err := s.Space("a", false)
+	must(t, err)
+	if again == space {
+		t.Error("it is the one that was closed")
 	}
 }

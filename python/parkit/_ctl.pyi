@@ -58,6 +58,9 @@ def SpaceStats(space: int) -> str:
 def SpaceSetMaxSize(space: int, bytes: int) -> bool:  # noqa: A002 (Go's name)
     """Set the size of a namespace's map, a multiple of its page size."""
 
+def SpaceLetGo(request: str) -> str:
+    """Close a namespace, ``{site, namespace}``, if nothing of this process is under way in it; whether it was."""
+
 def SpaceNames(request: str) -> str:
     """The names of objects behind one, sorted: ``{space, after, limit}`` to a list."""
 

@@ -55,20 +55,52 @@ class Opened(NamedTuple):
 _spaces: dict[tuple[str, str], tuple[int, str]] = {}
 
 
-def open_space(site_uuid: str, namespace: str, *, create: bool = False) -> tuple[int, str]:
+# Namespaces that are open only because something passed by, the last one at the end, and how many of them stay open.
+_passed: dict[tuple[str, str], None] = {}
+_KEPT = 8
+
+
+def open_space(site_uuid: str, namespace: str, *, create: bool = False, passing: bool = False) -> tuple[int, str]:
     """The number of a namespace of a known site, and the namespace's one spelling.
 
-    NamespaceNotFoundError where it was never made and create is not set.
+    With ``passing`` it is for a look at many: once others were passed by since, and nobody else has asked for it, it is
+    closed. NamespaceNotFoundError where it was never made and create is not set.
     """
     found = _spaces.get((site_uuid, namespace))
     if found is not None:
+        if _passed and not passing:
+            _passed.pop((site_uuid, found[1]), None)
         return found
     namespace.encode()  # what cannot be UTF-8 would reach the core as something else
     request = json.dumps({"site": site_uuid, "namespace": namespace, "create": bool(create)})
     answer = json.loads(with_site(site_uuid, lambda: _native.call(_native.ctl.SpaceOpen, request)))
     found = answer["space"], answer["namespace"]
     _spaces[site_uuid, namespace] = _spaces[site_uuid, found[1]] = found
+    if not passing:
+        _passed.pop((site_uuid, found[1]), None)
+    elif answer["fresh"] and not found[1].startswith("__"):  # the pool has those
+        _passed[site_uuid, found[1]] = None
+        _let_go_of_the_first()
     return found
+
+
+def _let_go_of_the_first() -> None:
+    """Close what was passed by first, down to as many as are kept, where nothing is under way."""
+    for place in list(_passed)[:-_KEPT]:
+        _passed.pop(place, None)
+        for known in [known for known, found in _spaces.items() if (known[0], found[1]) == place]:
+            _spaces.pop(known, None)
+        request = json.dumps({"site": place[0], "namespace": place[1]})
+        try:
+            _native.call(_native.ctl.SpaceLetGo, request)
+        except SiteNotFoundError:
+            continue  # closed meanwhile, or opened by the parent before a fork: nothing is open
+
+
+def number_of(site_uuid: str, namespace: str) -> int | None:
+    """The number of a namespace if this process has it open."""
+    found = _spaces.get((site_uuid, namespace))
+    return None if found is None else found[0]
 
 
 def reopen(space: int) -> int:
@@ -81,9 +113,9 @@ def reopen(space: int) -> int:
     return open_space(*places[0])[0]
 
 
-def on_space(site_uuid: str, namespace: str, call: Callable[[int], T]) -> T:
+def on_space(site_uuid: str, namespace: str, call: Callable[[int], T], *, passing: bool = False) -> T:
     """Call something with the number of a namespace; once more if the namespace must be opened again."""
-    space = open_space(site_uuid, namespace)[0]
+    space = open_space(site_uuid, namespace, passing=passing)[0]
     try:
         return call(space)
     except (StorageFailedError, StaleHandleError):
@@ -330,3 +362,4 @@ def close_site(site_uuid: str) -> None:
 
 
 os.register_at_fork(after_in_child=_spaces.clear)
+os.register_at_fork(after_in_child=_passed.clear)

@@ -46,7 +46,8 @@ def compact(uuid: str, namespaces: Iterable[str]) -> Compacted:
     """Drop what nobody can name, and ended tasks, and give the space back."""
     names = list(namespaces)
     for name in names:
-        if _native.lane.scope(_open.open_space(uuid, name)[0]):
+        space = _open.number_of(uuid, name)
+        if space is not None and _native.lane.scope(space):
             raise TransactionError(
                 f"compact {name}: this thread has a transaction or snapshot open on it; end that first"
             )
@@ -59,7 +60,9 @@ def compact(uuid: str, namespaces: Iterable[str]) -> Compacted:
                 tasks += _native.call(_native.ctl.TaskPurge, _tasks.number(uuid))
             else:
                 objects += _drop_hidden(uuid, name)
-            freed[name] = _open.on_space(uuid, name, lambda space: _native.call(_native.ctl.SpaceCompact, space))
+            freed[name] = _open.on_space(
+                uuid, name, lambda space: _native.call(_native.ctl.SpaceCompact, space), passing=True
+            )
         except (LockTimeout, ConflictError) as error:
             skipped[name] = str(error)
     return Compacted(freed, skipped, objects, tasks)
@@ -69,7 +72,7 @@ def _drop_hidden(uuid: str, namespace: str) -> int:
     dropped: int = 0
     after = ""
     while True:
-        with _open.writing(_open.open_space(uuid, namespace)[0]) as scope:
+        with _open.writing(_open.open_space(uuid, namespace, passing=True)[0]) as scope:
             answer = ask("SpaceDropHidden", {"space": scope.space, "after": after, "limit": _BATCH})
         dropped += answer["dropped"]
         after = answer["last"]

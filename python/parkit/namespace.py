@@ -46,7 +46,7 @@ class Namespace:
     False
     """
 
-    __slots__ = ("__weakref__", "_include_hidden", "_path", "_site_uuid")
+    __slots__ = ("__weakref__", "_include_hidden", "_passing", "_path", "_site_uuid")
 
     def __init__(
         self,
@@ -62,6 +62,8 @@ class Namespace:
         self._site_uuid = site.resolve(site_uuid)
         _, self._path = _open.open_space(self._site_uuid, namespace or "", create=create)
         self._include_hidden = include_hidden
+        # Whether it is one of many: then it does not keep the namespace open.
+        self._passing = False
 
     @property
     def path(self) -> str:
@@ -197,7 +199,7 @@ class Namespace:
         return stats
 
     def _ask(self, call: Callable[[int], Any]) -> Any:
-        return _open.on_space(self._site_uuid, self._path, call)
+        return _open.on_space(self._site_uuid, self._path, call, passing=self._passing)
 
     # ---- Its objects elsewhere ----
 
@@ -354,6 +356,10 @@ def directories(
     :param path: None is the whole site
     :param include_hidden: also namespaces with a segment that begins and ends with two underscores;
         passed on to each Directory
+
+    A namespace is opened when it is looked at, and closed again some namespaces later if nothing else uses it, so that
+    a process can walk over more of them than it may have open at a time.
+
     :raises ValueError: the path cannot be a namespace's
 
     >>> for place in 'garden/east', 'garden/west/pond':
@@ -373,7 +379,10 @@ def _below(uuid: str, prefix: str, include_hidden: bool) -> Iterator[Directory]:
     for found in json.loads(_open.with_site(uuid, lambda: _native.call(_native.ctl.SiteNamespaces, uuid))):
         below = found.startswith(prefix)
         if below and (include_hidden or not any(map(hidden, found[len(prefix) :].split("/")))):
-            yield Directory(found, site_uuid=uuid, include_hidden=include_hidden)
+            directory = Directory.__new__(Directory)  # __init__ would open the namespace
+            directory._site_uuid, directory._path = uuid, found
+            directory._include_hidden, directory._passing = include_hidden, True
+            yield directory
 
 
 def hidden(name: str) -> bool:

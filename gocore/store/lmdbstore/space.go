@@ -60,6 +60,8 @@ type Space struct {
 	begins  atomic.Uint64 // write transactions so far
 	mapped  atomic.Uint64 // size of the map in this process
 
+	waiting atomic.Int64 // who sleeps until something changes
+
 	leases struct {
 		sync.Mutex
 		held map[*lease]struct{}
@@ -92,6 +94,17 @@ func (s *Space) Close() error {
 		delete(registry.open, s.id)
 	}
 	return nil
+}
+
+// Idle reports whether nothing of this process is under way: no transaction, no
+// wait, no lease.
+func (s *Space) Idle() bool {
+	s.leases.Lock()
+	leased := len(s.leases.held) > 0
+	s.leases.Unlock()
+	s.readers.mu.Lock()
+	defer s.readers.mu.Unlock()
+	return !leased && s.readers.active == 0 && s.waiting.Load() == 0
 }
 
 // retire closes the environment of a space that failed, so that another one

@@ -26,6 +26,8 @@ func (s *Space) Version(channel store.Channel) uint32 {
 
 // WaitChange sleeps until the count of channel differs from seen.
 func (s *Space) WaitChange(ctx context.Context, channel store.Channel, seen uint32, wait store.Wait) (uint32, error) {
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	channel %= store.Channels
 	p := newPatience(wait)
 	look := wait.Look
@@ -74,6 +76,8 @@ const anyStep = time.Second
 
 // WaitAny sleeps until the count of one of channels differs from the one seen.
 func (s *Space) WaitAny(ctx context.Context, channels []store.Channel, seen []uint32) error {
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	bell := new(C.uint32_t) // Go's memory: it is there also for one who rings late
 	defer context.AfterFunc(ctx, func() { C.pk_ring(bell) })()
 	for {
