@@ -35,12 +35,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def watches() -> int:
-    """How many watches this thread's loop has."""
+    """How many watches this thread's loop has, and how many coroutines stand in line behind one."""
     from parkit import _bridge
 
     known = _bridge._bridges.get(asyncio.get_running_loop())
     bridge = None if known is None else known()
-    return 0 if bridge is None else len(bridge._futures)
+    return 0 if bridge is None else len(bridge._futures) + sum(len(line) - 1 for line in bridge.lines.values() if line)
 
 
 async def until_watching(count: int) -> None:

@@ -17,19 +17,22 @@ import weakref
 from collections.abc import Iterable
 
 from . import _native, _open
+from ._line import Line, Place
 
-__all__ = ["moved"]
+__all__ = ["moved", "stand"]
 
 
 class _Bridge:
     """What one event loop has to do with the library. Used in the loop's thread only."""
 
-    __slots__ = ("__weakref__", "_descriptor", "_futures", "_last", "_number", "generation")
+    __slots__ = ("__weakref__", "_descriptor", "_futures", "_last", "_number", "generation", "lines")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.generation = _native.generation
         self._futures: dict[int, asyncio.Future[bool]] = {}
         self._last = 0
+        #: Who waits for the same thing, by what it is; as the futures they know the loop, so they belong here.
+        self.lines: weakref.WeakValueDictionary[tuple[int, str, str], Line] = weakref.WeakValueDictionary()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._number = _native.lane.bridge_open(self._descriptor)
         # Nothing is to be done when the interpreter ends: nothing of this outlives the process.
@@ -107,6 +110,18 @@ async def moved(space: int, seen: Iterable[tuple[int, int]], timeout: float | No
             timer.cancel()
         for token in tokens:
             bridge.forget(token)
+
+
+def stand(what: tuple[int, str, str]) -> Place:
+    """A new place, the last one, in the running loop's line of those who wait for something.
+
+    :param what: the namespace, the uuid of the object, and what of it
+    """
+    lines = _of(asyncio.get_running_loop()).lines
+    line = lines.get(what)
+    if line is None:
+        lines[what] = line = Line()
+    return Place(line)
 
 
 def _give_up(future: asyncio.Future[bool]) -> None:

@@ -112,7 +112,7 @@ async def get(queue: Queue[T], timeout: float | None = None) -> T:
     >>> asyncio.run(main())
     'kitchen'
     """
-    return await _whenever(queue, timeout, lambda length, limit, pending: length > 0, queue.get_nowait, _queue.Empty)
+    return await _whenever(queue, timeout, _has_item, queue.get_nowait, _queue.Empty, "take")
 
 
 def lease(queue: Queue[T], timeout: float | None = None, wait: float | None = None) -> Leasing[T]:
@@ -142,9 +142,10 @@ def lease(queue: Queue[T], timeout: float | None = None, wait: float | None = No
         _whenever(
             queue,
             wait,
-            lambda length, limit, pending: length > 0,
+            _has_item,
             lambda: queue.lease(timeout, block=False),
             _queue.Empty,
+            "take",
         )
     )
 
@@ -193,6 +194,7 @@ async def put(queue: Queue[T], item: T, timeout: float | None = None) -> None:
         lambda length, limit, pending: limit == 0 or length < limit,
         lambda: queue.put_nowait(item),
         _queue.Full,
+        "put",
     )
 
 
@@ -219,30 +221,47 @@ async def _whenever(
     ready: Callable[[int, int, int], bool],
     attempt: Callable[[], T],
     refused: type[Exception],
+    line: str | None = None,
 ) -> T:
-    """Try when it may succeed, until it does or the time is over; what it was refused with is raised then."""
+    """Try when it may succeed, until it does or the time is over; what it was refused with is raised then.
+
+    :param line: what those wait for of whom only one can have it
+    """
     from . import _bridge
 
-    deadline = deadline_of(timeout)
-    while True:
-        space = _open.space_of(queue)
-        seen = _counts(space, [_native.lane.channel(queue)])
-        # Of many who wait for one item only some should ask for the turn to write.
-        length, _, limit, pending, flags = _native.lane.sequence(queue)
-        rest = left(deadline)
-        if rest == 0 or ready(length, limit, pending) or flags & _SHUT:
-            try:
-                return attempt()
-            except refused:  # another one was faster
-                if rest == 0:
-                    raise
-        if scoped(space):
-            raise TransactionError(
-                f"wait {queue.path}: inside a transaction or a snapshot of the namespace nothing that others do is "
-                "seen; wait outside of it"
-            )
-        attend((queue,))
-        await _bridge.moved(space, seen, left(deadline))
+    deadline, place = deadline_of(timeout), None
+    try:
+        while True:
+            space = _open.space_of(queue)
+            seen = _counts(space, [_native.lane.channel(queue)])
+            # Of many who wait for one item only some should ask for the turn to write.
+            length, _, limit, pending, flags = _native.lane.sequence(queue)
+            rest = left(deadline)
+            if rest == 0 or ready(length, limit, pending) or flags & _SHUT:
+                try:
+                    return attempt()
+                except refused:  # another one was faster
+                    if rest == 0:
+                        raise
+            if scoped(space):
+                raise TransactionError(
+                    f"wait {queue.path}: inside a transaction or a snapshot of the namespace nothing that others do "
+                    "is seen; wait outside of it"
+                )
+            if line is not None and place is None:
+                place = _bridge.stand((space, queue.uuid, line))
+            if place is None or place.is_first():
+                attend((queue,))
+                await _bridge.moved(space, seen, left(deadline))
+            else:
+                await place.turn(left(deadline))
+    finally:
+        if place is not None:
+            place.leave()
+
+
+def _has_item(length: int, limit: int, pending: int) -> bool:
+    return length > 0
 
 
 def _counts(space: int, channels: list[int]) -> list[tuple[int, int]]:
