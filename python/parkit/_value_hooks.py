@@ -21,7 +21,11 @@ class ValueHooks(Object):
 
     @staticmethod
     def encode_value(value: Any, /) -> bytes:
-        """The bytes that are stored of a value, for subclasses to replace: a pickle."""
+        """The bytes that are stored of a value, for subclasses to replace: a pickle.
+
+        A subclass may define ``get_metadata(value)``, too (None is: there is none). What it returns is pickled and
+        stored beside the bytes, and :meth:`decode_value` is called with it: ``decode_value(data, metadata)``.
+        """
         return encode_pickle(value)
 
     @staticmethod
