@@ -73,7 +73,7 @@ def test_a_stream_that_nobody_closes_is_stored_and_told_of(mode: str) -> None:
     with pytest.warns(ResourceWarning, match="unclosed file") as told:  # noqa: PT031 (it may go at once, or by gc)
         del stream
         gc.collect()
-    assert len(told) == 1
+    assert [warning.filename for warning in told] == [__file__]
     assert stored(file) == b"x"
 
 
@@ -309,6 +309,28 @@ def test_a_flush_that_failed_can_be_repeated() -> None:
         assert stored(file) == b"old"
     stream.close()
     assert stored(file) == b"x\0\0\0\0x"
+
+
+def test_to_close_waits_once_for_what_cannot_be_stored() -> None:
+    file = new()
+    file.set_content(b"old")
+    stream = file.open("wb")
+    for at in (5, 0):
+        stream.seek(at)
+        stream.write(b"x")
+    tried = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(*_: Any) -> None:
+            tried.append(None)
+            raise parkit.errors.StorageFullError("full")
+
+        patch.setattr(parkit._file_stream, "transaction", fail)
+        with pytest.raises(parkit.errors.StorageFullError):
+            stream.close()
+    assert len(tried) == 1
+    assert stream.closed
+    assert stored(file) == b"old"
 
 
 # ---- Arguments ----

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, SupportsIndex, TypeVar
 
-from . import _content, _file_stream, _native, _open
+from . import _content, _file_stream, _file_view, _native, _open
 from ._file_stream import Mode
 from .object import Object
 from .transaction import snapshot, transaction
@@ -168,7 +168,7 @@ class FileIO(Object):
         if mode.binary and not mode.write:
             view = _native.lane.file_view(self)
             if view is not None:
-                return _file_stream.ViewReader(self, memoryview(view))
+                return _file_view.ViewReader(self, memoryview(view))
         return _file_stream.open_stream(self, mode, self._parkit_buffering, *self._parkit_text)
 
     def __exit__(
