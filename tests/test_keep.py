@@ -6,7 +6,11 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 import parkit
 from conftest import Script
 from parkit import Array, Dict, Namespace, Object, backup, check, compactify, restore
+from parkit.errors import StorageIOError
 
 
 def large(path: str, entries: int = 200) -> Dict[Any, Any]:
@@ -258,7 +263,38 @@ child.wait()
     )
     assert not os.path.exists(tmp_path / "copy") or check(tmp_path / "copy").ok
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+    alike = tmp_path / ".mine.unfinished-0123abcd"  # what no backup made
+    (alike / "papers").mkdir(parents=True)
     assert backup(tmp_path / "copy").ok
+    assert [name for name in os.listdir(tmp_path) if "unfinished" in name] == [alike.name]
+
+
+def test_a_backup_leaves_that_of_another_process_alone(durable: str, tmp_path: Path) -> None:
+    large("big/d", 400)
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, parkit\nparkit.set_default_site(sys.argv[1])\nprint(parkit.backup(sys.argv[2]).ok)",
+            durable,
+            str(tmp_path / "other"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 30
+    while not list(tmp_path.glob(".other.unfinished-????????")):
+        assert time.monotonic() < end
+        assert other.poll() is None
+    other.send_signal(signal.SIGSTOP)  # so that it is still at it
+    try:
+        assert list(tmp_path.glob(".other.unfinished-????????")), "it was too fast"
+        assert backup(tmp_path / "mine").ok
+        assert list(tmp_path.glob(".other.unfinished-????????"))
+    finally:
+        other.send_signal(signal.SIGCONT)
+    assert other.communicate(timeout=60)[0] == "True\n"
+    assert sorted(os.listdir(tmp_path)) == ["mine", "other", "site"]
 
 
 def test_the_uuid_of_a_backup_is_in_its_file(durable: str, tmp_path: Path) -> None:
@@ -375,3 +411,25 @@ def test_writes_to_a_removed_site_are_not_acknowledged_for_long(namespace: str, 
             shelf[i] = i
     with pytest.raises(parkit.ObjectNotFoundError):
         shelf["x"] = 1
+
+
+def test_upkeep_goes_on_past_a_namespace_that_cannot_be_opened(site: str) -> None:
+    Dict("good/d", create=True)[1] = 2
+    page = Path(site, "ns", "bad", "@env", "page")
+    page.mkdir(parents=True)
+    page.with_name("data.mdb").write_bytes(bytes(8192))
+    unmade = Path(site, "ns", "unmade", "@env", "page")
+    unmade.parent.mkdir(parents=True)
+    unmade.write_bytes(bytes(8192))  # of a creation that was cut off
+    report = check()
+    assert [(problem.namespace, problem.object) for problem in report.problems] == [("bad", "")]
+    assert report.namespaces == 2
+    assert "cannot be opened" in report.problems[0].what
+    freed = compactify()
+    assert list(freed.skipped) == ["bad"]
+    assert "good" in freed.freed
+    with pytest.raises(StorageIOError, match="bad"):
+        backup(f"{site}-copy")
+    assert not Path(f"{site}-copy").exists()
+    shutil.rmtree(page.parent)
+    assert backup(f"{site}-copy").namespaces == 1

@@ -1,8 +1,6 @@
 package keep
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
@@ -80,11 +78,11 @@ func build(op string, s *site.Site, namespaces []string, path string, fresh bool
 	if err := site.RefuseInside(op, path); err != nil {
 		return report, err
 	}
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".unfinished-"+token())
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return report, errs.Wrap(errs.IO, op, path, err)
+	tmp, done, err := unfinished(op, path)
+	if err != nil {
+		return report, err
 	}
-	defer os.RemoveAll(tmp) // nothing is there any more when it got its name
+	defer done()
 	root := filepath.Join(tmp, "ns")
 	if err := os.Mkdir(root, 0o700); err != nil {
 		return report, errs.Wrap(errs.IO, op, path, err)
@@ -166,10 +164,4 @@ func syncDirectory(path string) error {
 		return err
 	}
 	return errors.Join(directory.Sync(), directory.Close())
-}
-
-func token() string {
-	var raw [4]byte
-	rand.Read(raw[:]) // ends the process rather than fail
-	return hex.EncodeToString(raw[:])
 }

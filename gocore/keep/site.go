@@ -97,6 +97,11 @@ func look(s *site.Site, namespace string, repair bool, report *Report) (structur
 		report.add(Problem{Namespace: namespace, Key: "storage", What: text(err)})
 		return true, nil
 	}
+	if unavailable(err) {
+		report.Namespaces++
+		report.add(Problem{Namespace: namespace, Key: "storage", What: "it cannot be opened: " + text(err)})
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -111,6 +116,17 @@ func look(s *site.Site, namespace string, repair bool, report *Report) (structur
 		}
 	}
 	return structure, errors.Join(err, space.Close())
+}
+
+// unavailable says of an error in opening a namespace that it is that one's
+// alone, and so keeps nobody from going on with others.
+func unavailable(err error) bool {
+	for _, code := range []errs.Code{errs.Full, errs.IO, errs.LockTimeout, errs.WouldBlock, errs.OtherPIDSpace} {
+		if errs.Has(err, code) {
+			return true
+		}
+	}
+	return false
 }
 
 // neverOpened tells the data file of a backup from one that processes may have

@@ -290,3 +290,33 @@ func TestWhatWasSetAsideCanBeListed(t *testing.T) {
 	}
 	refused(t, keys.Verify(list[0].DBKey, list[0].Record), errs.Corrupt)
 }
+
+// unopenable makes a namespace with data whose page is no file.
+func unopenable(t *testing.T, s *site.Site, namespace string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(s.NamespacePath(namespace), "page"), 0o700))
+	must(t, os.WriteFile(dataOf(s, namespace), make([]byte, 8192), 0o600))
+}
+
+func TestANamespaceThatCannotBeOpenedIsAProblemOfItsOwn(t *testing.T) {
+	s := newSite(t)
+	unopenable(t, s, "bad")
+	for _, repair := range []bool{false, true} {
+		var report keep.Report
+		must(t, keep.CheckNamespace(s, "bad", repair, &report))
+		if len(report.Problems) != 1 || report.Problems[0].Namespace != "bad" || !strings.Contains(report.Problems[0].What, "cannot be opened") || report.Problems[0].Done != "" {
+			t.Errorf("%+v", report)
+		}
+	}
+	// A backup without it would not be whole.
+	target := filepath.Join(t.TempDir(), "copy")
+	_, err := keep.Backup(s, []string{"bad"}, target, false)
+	refused(t, err, errs.IO)
+	// What was never made is no namespace.
+	must(t, os.MkdirAll(s.NamespacePath("unmade"), 0o700))
+	must(t, os.WriteFile(filepath.Join(s.NamespacePath("unmade"), "page"), make([]byte, 8192), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.NamespacePath("unmade"), "lock.mdb"), nil, 0o600))
+	if names, err := s.Namespaces(); err != nil || strings.Join(names, " ") != "bad" {
+		t.Errorf("namespaces %q, %v", names, err)
+	}
+}

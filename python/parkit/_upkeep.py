@@ -11,11 +11,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _native, _open, _tasks, site
-from .errors import ConflictError, InvalidPathError, LockTimeout, StorageFullError, TransactionError
+from .errors import (
+    ConflictError,
+    InvalidPathError,
+    LockTimeout,
+    OtherPIDSpaceError,
+    StorageFullError,
+    StorageIOError,
+    TransactionError,
+)
 from .report import Compacted, Problem, Quarantined, Report
 
 #: The namespace of the tasks.
 TASKS = "__task__"
+
+# What keeps one namespace from being opened or written to, and is no reason not to go on with the others.
+_UNAVAILABLE = (LockTimeout, OtherPIDSpaceError, StorageFullError, StorageIOError)
 
 # How many objects are looked at in a transaction.
 _BATCH = 256
@@ -63,7 +74,7 @@ def compact(uuid: str, namespaces: Iterable[str]) -> Compacted:
             freed[name] = _open.on_space(
                 uuid, name, lambda space: _native.call(_native.ctl.SpaceCompact, space), passing=True
             )
-        except (LockTimeout, ConflictError) as error:
+        except (*_UNAVAILABLE, ConflictError) as error:
             skipped[name] = str(error)
     return Compacted(freed, skipped, objects, tasks)
 

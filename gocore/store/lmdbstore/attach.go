@@ -53,10 +53,27 @@ func (s *Space) open(root, boot string, create bool) error {
 	}
 	s.readers.init()
 	if err := s.attach(root, boot, create); err != nil {
+		if s.making {
+			s.unmake(root)
+		}
 		s.detach()
 		return err
 	}
+	s.making = false
 	return nil
+}
+
+// unmake removes what a failed creation made. Nobody else has it open: the
+// page's file is still locked, and who waits for it will see that it is gone.
+func (s *Space) unmake(root string) {
+	// What cannot be removed is no namespace either: isEnvironment.
+	for _, file := range []string{dataName, lockName, markName, pageName} {
+		_ = os.Remove(filepath.Join(s.dir, file))
+	}
+	// Directories that others use are not empty.
+	for dir := s.dir; len(dir) > len(filepath.Clean(root)) && os.Remove(dir) == nil; {
+		dir = filepath.Dir(dir)
+	}
 }
 
 // attach maps the shared page and opens the environment. The first process
@@ -64,12 +81,13 @@ func (s *Space) open(root, boot string, create bool) error {
 // a shared one, so that being alone can be told.
 func (s *Space) attach(root, boot string, create bool) error {
 	const op = "open namespace"
-	if err := s.openPage(create); err != nil {
-		return err
-	}
-	alone, err := s.lockPage()
+	alone, err := s.lockOnePage(create)
 	if err != nil {
 		return err
+	}
+	if alone && create {
+		_, missing := os.Stat(filepath.Join(s.dir, dataName))
+		s.making = errors.Is(missing, fs.ErrNotExist) && sizeOf(s.pageFile.Name()) == 0
 	}
 	if err := s.mapPage(alone); err != nil {
 		return err
@@ -119,6 +137,35 @@ func (s *Space) attach(root, boot string, create bool) error {
 		return ioFailure(op, s.name, err)
 	}
 	return nil
+}
+
+// lockOnePage opens and locks the page's file that has the name: another one
+// may be removed by a creation that failed, while this process waits for it.
+func (s *Space) lockOnePage(create bool) (alone bool, err error) {
+	for begin := time.Now(); ; time.Sleep(attachStep) {
+		if err := s.openPage(create); err != nil {
+			return false, err
+		}
+		if alone, err = s.lockPage(); err != nil {
+			return false, err
+		}
+		opened, err := s.pageFile.Stat()
+		if err != nil {
+			return false, ioFailure("open namespace", s.name, err)
+		}
+		named, err := os.Stat(s.pageFile.Name())
+		if err == nil && os.SameFile(opened, named) {
+			return alone, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, ioFailure("open namespace", s.name, err)
+		}
+		_ = s.pageFile.Close() // nothing was written through it
+		s.pageFile = nil
+		if time.Since(begin) > attachTimeout {
+			return false, errs.New(errs.LockTimeout, "open namespace", s.name, "others have been removing it all the time; see who does")
+		}
+	}
 }
 
 func (s *Space) openPage(create bool) error {
@@ -204,6 +251,16 @@ func (s *Space) lockPage() (alone bool, err error) {
 				"another process has been preparing or compacting it for %v (a stopped process?); see who holds %s", attachTimeout, s.pageFile.Name())
 		}
 	}
+}
+
+// wasOpened reports whether the page says that the environment was open once.
+func wasOpened(path string) bool {
+	content, err := os.ReadFile(path)
+	if err != nil || len(content) < C.PK_PAGE_BYTES {
+		return false
+	}
+	page := (*C.pk_page)(unsafe.Pointer(&content[0]))
+	return C.pk_page_known(page) != 0 && page.created != 0
 }
 
 func (s *Space) mapPage(alone bool) error {

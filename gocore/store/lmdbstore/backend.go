@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"parkit/gocore/errs"
 	"parkit/gocore/store"
@@ -101,11 +102,23 @@ var registry = struct {
 
 // Open opens a namespace, or returns the Space that this process has of it.
 func (b *Backend) Open(namespace string, create bool) (store.Space, error) {
+	for begin := time.Now(); ; time.Sleep(attachStep) {
+		s, err := b.tryOpen(namespace, create)
+		// A creation that failed may remove a directory in which another begins.
+		if !create || !errs.Has(err, errs.NamespaceNotFound) || time.Since(begin) > attachTimeout {
+			return s, err
+		}
+	}
+}
+
+func (b *Backend) tryOpen(namespace string, create bool) (store.Space, error) {
 	const op = "open namespace"
 	dir := filepath.Join(b.root, filepath.FromSlash(namespace), EnvDir)
 	profile := b.opts.Profile(namespace)
 	if create {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); errors.Is(err, fs.ErrNotExist) {
+			return nil, errs.New(errs.NamespaceNotFound, op, namespace, "its directory is being removed; create it again")
+		} else if err != nil {
 			return nil, ioFailure("create namespace", namespace, err)
 		}
 	}
@@ -173,12 +186,13 @@ func (b *Backend) Namespaces() ([]string, error) {
 // isEnvironment tells a namespace from a directory in which its making, or
 // its removal, was not finished.
 func isEnvironment(dir string) bool {
-	for _, file := range []string{pageName, dataName} {
-		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
-			return true
-		}
+	_, err := os.Stat(filepath.Join(dir, pageName))
+	if paged := err == nil; !paged || sizeOf(filepath.Join(dir, dataName)) > 0 {
+		_, err := os.Stat(filepath.Join(dir, dataName))
+		return err == nil
 	}
-	return false
+	// Data that were there and are lost are damage, which is to be told.
+	return wasOpened(filepath.Join(dir, pageName))
 }
 
 // syncDirs flushes dir and the directories above it up to the one that holds

@@ -259,6 +259,11 @@ func openOnFullDisk(p *player, d disk, args []string) error {
 			if !errs.Has(err, errs.Full) {
 				return fmt.Errorf("with room for %d bytes: %w", room, err)
 			}
+			if s == nil {
+				if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
+					return fmt.Errorf("with room for %d bytes: %v is left of what was not made, %w", room, left, err)
+				}
+			}
 		}
 		if err := os.Remove(filepath.Join(d.path, "filling")); err != nil {
 			return err

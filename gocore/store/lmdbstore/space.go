@@ -32,7 +32,8 @@ type Space struct {
 	dirFile *os.File
 	profile Profile
 	memory  bool
-	openers int // guarded by registry's lock
+	making  bool // nothing was there before, and it is not open yet
+	openers int  // guarded by registry's lock
 
 	env      *lmdb.Env
 	raw      *C.MDB_env
