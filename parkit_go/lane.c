@@ -2,6 +2,7 @@
  * files share. */
 #include "lane_python.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <structmember.h> /* PyMemberDef, before Python 3.12 */
@@ -216,7 +217,8 @@ lane_configure(PyObject *Py_UNUSED(module), PyObject *args)
     Py_XSETREF(known.object_type, (PyTypeObject *)Py_NewRef(type));
     Py_XSETREF(known.make_error, Py_NewRef(make_error));
     Py_XSETREF(known.rebind, Py_NewRef(rebind));
-    pkConfigure(generation);
+    if ((errno = pkConfigure(generation)) != 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 

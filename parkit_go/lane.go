@@ -10,7 +10,9 @@ import "C"
 
 import (
 	"errors"
+	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -29,8 +31,22 @@ import (
 //export pkPing
 func pkPing() C.longlong { return 1 }
 
+// pkConfigure sets the generation, and starts the runtime's poller, of which the
+// first file or timer would have need: where no descriptor is left by then, the
+// runtime ends the process. It is an errno, 0 for none.
+//
 //export pkConfigure
-func pkConfigure(number C.longlong) { generation.Store(int64(number)) }
+func pkConfigure(number C.longlong) C.int {
+	generation.Store(int64(number))
+	r, w, err := os.Pipe()
+	if err != nil {
+		var errno syscall.Errno
+		errors.As(err, &errno)
+		return C.int(errno)
+	}
+	_, _ = r.Close(), w.Close()
+	return 0
+}
 
 // guarded turns a panic into an error, as bound does for gopy's functions.
 func guarded(op string, words *C.pk_words, rc *C.int) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def nest(depth):
         in_child(lambda: nest(depth - 1))
         use()
 in_child(lambda: nest(7))
-in_child(lambda: in_child(lambda: nest(6)))  # the first child never used the library
+in_child(lambda: [in_child(lambda: nest(7)), nest(7)])  # its first child finds a parent that did not use it
 assert _native.generation == 0 and _native.lane is before
 """
     )
@@ -152,13 +153,13 @@ import threading
 """
         + PRELUDE.replace("_native.ctl.Version()\nbefore = _native.lane\n", "before = _native.lane\n")
         + """
-main, loading = threading.main_thread().ident, threading.Event()
+forking, loading = threading.Event(), threading.Event()
 def until_main_forks(lane, ctl):
     if _native.generation:
         return
     loading.set()
-    while sys._current_frames()[main].f_code.co_filename != _native.__file__:
-        os.sched_yield()
+    assert forking.wait(20)
+os.register_at_fork(before=lambda: forking.set())  # just before parkit's, which then waits
 _native.on_load(until_main_forks)
 thread = threading.Thread(target=lambda: _native.ctl.Version())
 thread.start()
@@ -227,7 +228,9 @@ def test_no_file_is_left_open_for_each_copy(script: Script) -> None:
         PRELUDE
         + """
 def count():
-    return len(os.listdir('/proc/self/fd'))
+    # But for what each copy's runtime waits for events with.
+    links = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')]
+    return len([link for link in links if os.path.islink(link) and 'anon_inode:' not in os.readlink(link)])
 open_files = count()
 in_child(lambda: [use(), in_child(lambda: [use(), check()]), check()])
 """.replace("in_child(", "def check():\n    assert count() == open_files\nin_child(", 1)
@@ -247,4 +250,156 @@ def fork_after(name, path):
 _native._import = fork_after
 use()
 """
+    )
+
+
+def test_an_interrupt_at_the_fork_leaves_nothing_half_done(script: Script, tmp_path: Path) -> None:
+    script(
+        """
+import os, sys
+def interrupt(frame, event, arg):
+    if '/parkit/' in frame.f_code.co_filename:
+        raise KeyboardInterrupt
+os.register_at_fork(after_in_child=lambda: sys.settrace(interrupt))  # the first, as parkit is not imported yet
+"""
+        + PRELUDE
+        + """
+import parkit
+from parkit import _flights, _tasks, _open
+parkit.set_default_site(sys.argv[1], create=True)
+d, a = parkit.Dict('memory/d', create=True), parkit.Array('memory/a', create=True)
+os.register_at_fork(after_in_child=lambda: sys.settrace(None))
+d[1] = 1
+_tasks._numbers['x'], _flights.flights._flights['x'] = 1, None
+def child():
+    assert _native.generation == 1 and not _tasks._numbers and not _open._spaces and not _flights.flights._flights
+    assert _native.lane is not before and d[1] == 1 and 1 in d
+    d[2] = 3
+    del d[1]
+    a.append(1)
+    with parkit.transaction(d):
+        d[4] = 5
+    assert dict(d) == {2: 3, 4: 5} and list(a) == [1]
+_native._lock.acquire()
+in_child(child)
+_native._lock.release()
+assert d[2] == 3
+""",
+        str(tmp_path / "site"),
+    )
+
+
+def test_handlers_in_python_are_refused() -> None:
+    with pytest.raises(AssertionError, match="in Python"):
+        _native.in_child(lambda: None)
+
+
+@pytest.mark.long
+def test_interrupts_at_any_moment_of_a_fork(script: Script, tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    script(
+        """
+import os, random, signal, sys, time
+import parkit
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict('memory/d', create=True)
+d[1] = 1
+chance = random.Random(int(sys.argv[2]))
+for _ in range(600):
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                break
+            except KeyboardInterrupt:
+                pass
+        signal.alarm(20)
+        good = False
+        try:
+            good = d[1] == 1 and 1 in d
+        finally:
+            os._exit(0 if good else 7)
+    start, wait = time.perf_counter(), chance.random() * 0.0006
+    while time.perf_counter() - start < wait:
+        pass
+    os.kill(pid, signal.SIGINT)
+    status = os.waitpid(pid, 0)[1]
+    # The interrupt may also come where the script itself looks for it, or before Python handles it.
+    assert status in (0, 256, signal.SIGINT), status
+""",
+        str(tmp_path / "site"),
+        str(seed),
+        timeout=300,
+    )
+
+
+FEW = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+def take_all_but(left):
+    taken = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        for _ in range(left):
+            os.close(taken.pop())
+    return taken
+def refused():
+    try:
+        parkit.set_default_site(sys.argv[1], create=True)
+    except OSError as error:
+        assert error.errno == 24 and 'ulimit' in str(error), error
+    else:
+        raise AssertionError('nothing was raised')
+import json, parkit, parkit.site, parkit.errors
+"""
+
+
+@pytest.mark.parametrize("left", range(8))
+def test_too_few_descriptors_to_start_with_are_an_error(script: Script, tmp_path: Path, left: int) -> None:
+    script(
+        FEW
+        + f"""
+taken = take_all_but({left})
+refused()
+for each in taken:
+    os.close(each)
+parkit.set_default_site(sys.argv[1], create=True)
+d = parkit.Dict('memory/d', create=True)
+pid = os.fork()
+if pid == 0:
+    take_all_but({left})
+    try:
+        d[1]
+    except OSError as error:
+        os._exit(0 if error.errno == 24 else 1)
+    os._exit(2)
+assert os.waitpid(pid, 0)[1] == 0
+""",
+        str(tmp_path / "site"),
+    )
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_running_out_of_descriptors_later_ends_no_process(script: Script, tmp_path: Path, left: int) -> None:
+    script(
+        FEW
+        + f"""
+from parkit import _native
+_native.load()
+taken = take_all_but({left})
+try:
+    parkit.set_default_site(sys.argv[1], create=True)
+    parkit.Dict('memory/d', create=True)[1] = 1
+except (OSError, parkit.errors.ParkitError) as error:
+    print(error)
+for each in taken:
+    os.close(each)
+parkit.set_default_site(sys.argv[1], create=True)
+parkit.Dict('memory/d', create=True)[1] = 1
+""",
+        str(tmp_path / "site"),
     )

@@ -12,9 +12,10 @@ where they began: there is none.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 from collections.abc import Callable
+
+from . import _native
 
 __all__ = ["Flight", "Place", "flights"]
 
@@ -129,4 +130,5 @@ def _any_behind(all_flights: set[Flight], place: Place) -> bool:
 
 
 flights = _Flights()
-os.register_at_fork(after_in_child=flights.__init__)  # type: ignore[misc]
+_native.in_child(flights._flights.clear)
+_native.in_child(flights._lock._at_fork_reinit)  # type: ignore[attr-defined]

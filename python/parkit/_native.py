@@ -16,6 +16,7 @@ handles are opened again by whoever sees that ``generation`` has changed.
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.machinery
 import importlib.util
 import os
@@ -25,7 +26,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
-__all__ = ["LIBRARY", "call", "ctl", "generation", "lane", "load", "on_load", "translate"]
+__all__ = ["LIBRARY", "call", "ctl", "generation", "in_child", "lane", "load", "on_load", "translate"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 else:
     lane, ctl = _unloaded()
 
-#: How often this process and its ancestors were forked since parkit was imported.
+#: How many copies of the library this process can no longer use: those that its ancestors began to load.
 generation = 0
 
 # Held while the library is loaded, and over a fork, so that no child starts with half of it.
@@ -72,10 +73,12 @@ _lock = threading.RLock()
 _modules: dict[str, ModuleType] | None = None
 _configuring = False
 _callbacks: list[Callable[[Any, Any], object]] = []
-# Whether this process, or one it was forked from, has begun to load the library.
-_begun = _inherited = False
-# The copies that ancestors used. Kept: to free their modules would run their code.
-_dead: list[dict[str, ModuleType]] = []
+# Whether a process that this one was forked from has begun to load the library.
+_inherited = False
+# All copies that this process and its ancestors used. Kept: to free their modules would run their code.
+_copies: list[dict[str, ModuleType]] = []
+# What is different here in a forked child.
+_child: dict[str, Any] = {}
 
 
 class _Source:
@@ -113,7 +116,7 @@ def load() -> dict[str, Any]:
     """The library's modules by name; loads them if need be.
 
     Raises ForkedProcessError where a forked child can have no copy, ImportError where the library
-    was not built.
+    was not built, OSError where too few descriptors are left for it.
     """
     global lane, ctl, _modules, _configuring
     with _lock:
@@ -161,8 +164,13 @@ def translate(error: RuntimeError) -> Exception:
     return errors.from_code(int(code), unquote(rest[0]), unquote(rest[1]), rest[2])
 
 
+#: The library's file, a child's copy of it, what Go's runtime starts with and keeps, and some for other threads.
+_DESCRIPTORS = 8
+
+
 def _open() -> dict[str, ModuleType]:
-    global _source, _begun
+    global _source
+    _want_descriptors()
     if not _inherited:
         try:
             _source = _Source(LIBRARY)
@@ -173,7 +181,6 @@ def _open() -> dict[str, ModuleType]:
                 name="parkit",
                 path=LIBRARY,
             ) from None
-        _begun = True
         return _load_from(LIBRARY)
     assert _source is not None, "what was inherited was loaded from somewhere"
     copy = _copy(_source.usable())
@@ -187,8 +194,29 @@ def _open() -> dict[str, ModuleType]:
         os.close(copy)  # the mapping keeps the memory
 
 
+def _want_descriptors() -> None:
+    """Refuse to load the library where it could not start: Go's runtime would end the process."""
+    spare: list[int] = []
+    try:
+        while len(spare) < _DESCRIPTORS:
+            spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"load parkit's library: {error.strerror}, and it needs {_DESCRIPTORS} descriptors to start; "
+            "close files, or raise the limit (ulimit -n)",
+        ) from None
+    finally:
+        for descriptor in spare:
+            os.close(descriptor)
+
+
 def _load_from(path: str) -> dict[str, ModuleType]:
+    # First, as a fork may come while it loads: by another thread, or by what an import runs.
+    child = {"generation": generation + 1, "_inherited": True, "_modules": None, "_configuring": False}
+    _child.update(child | dict(zip(("lane", "ctl"), _unloaded(), strict=True)))
     modules = {"lane": _import("parkit._parkit_go.lane", path), "ctl": _import("parkit._parkit_go._ctl", path)}
+    _copies.append(modules)
     control = vars(modules["ctl"])
     # gopy puts the Go package's name before each of its functions.
     control.update({name.removeprefix("parkit_go_"): value for name, value in list(control.items())})
@@ -248,19 +276,16 @@ def _at_exit() -> None:
 atexit.register(_at_exit)
 
 
-def _after_fork_in_child() -> None:
-    global lane, ctl, generation, _lock, _modules, _configuring, _begun, _inherited
-    generation += 1
-    _begun, _inherited = False, _begun or _inherited
-    if _modules is not None:
-        _dead.append(_modules)
-    _modules, _configuring = None, False
-    lane, ctl = _unloaded()
-    _lock = threading.RLock()
+def in_child(function: Callable[..., object], *args: object) -> None:
+    """Have every child that is forked from now on call ``function(*args)`` before anything else.
+
+    Python looks for signals when it runs bytecode, and drops what a handler at a fork raises: a Ctrl-C there would
+    leave the child with half of its parent's state, for good. So this must be a function in C that runs no Python code.
+    """
+    assert not hasattr(getattr(function, "__func__", function), "__code__"), f"{function!r} is written in Python"
+    os.register_at_fork(after_in_child=functools.partial(function, *args))
 
 
-os.register_at_fork(
-    before=lambda: _lock.acquire(),
-    after_in_parent=lambda: _lock.release(),
-    after_in_child=_after_fork_in_child,
-)
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release)
+in_child(_lock._at_fork_reinit)  # type: ignore[attr-defined]
+in_child(globals().update, _child)

@@ -7,7 +7,6 @@ one process. What Python keeps for good is where a thing is: a :class:`Reference
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -361,5 +360,5 @@ def close_site(site_uuid: str) -> None:
         _spaces.pop(place, None)
 
 
-os.register_at_fork(after_in_child=_spaces.clear)
-os.register_at_fork(after_in_child=_passed.clear)
+_native.in_child(_spaces.clear)
+_native.in_child(_passed.clear)

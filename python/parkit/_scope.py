@@ -14,7 +14,6 @@ its own. The library keeps which scopes a thread has open, and asks these method
 
 from __future__ import annotations
 
-import os
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -68,19 +67,20 @@ class Scope:
         type(self).__exit__(self, kind, error, traceback)
 
 
+# What a class of scopes has of its own, or inherits, while the library is not loaded.
+_in_python: dict[tuple[type[Any], str], Any] = {}
+
+
 def in_c(cls: type[Any], *, works: bool = False) -> None:
     """Have the library put its methods into a class of scopes; ``works`` if it has _parkit_begun and _parkit_finish."""
-    own = {name: cls.__dict__.get(name) for name in ("__enter__", "__exit__")}
-
-    def restore() -> None:
-        for name, method in own.items():
-            if method is not None:
-                setattr(cls, name, method)
-            elif name in cls.__dict__:
-                delattr(cls, name)
-
+    for name in ("__enter__", "__exit__"):
+        _in_python[cls, name] = next(
+            base.__dict__.get(name) if base is cls else _in_python[base, name]
+            for base in cls.__mro__
+            if (base is cls and name in cls.__dict__) or (base, name) in _in_python
+        )
+        _native.in_child(setattr, cls, name, _in_python[cls, name])
     _native.on_load(lambda lane, _: lane.scope_install(cls, works))
-    os.register_at_fork(after_in_child=restore)
 
 
 in_c(Scope)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import sys
 from typing import Any
@@ -49,7 +48,7 @@ def _number(site_uuid: str, *, create: bool) -> int:
     return found
 
 
-os.register_at_fork(after_in_child=_numbers.clear)
+_native.in_child(_numbers.clear)
 
 
 # ---- Pickling ----

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar, overload
@@ -333,4 +332,4 @@ def as_limit(limit: int | None, name: str = "maxsize") -> int:
 _append = Array.__dict__["append"]
 
 _native.on_load(lambda lane, _: lane.array_install(Array))
-os.register_at_fork(after_in_child=lambda: setattr(Array, "append", _append))
+_native.in_child(setattr, Array, "append", _append)

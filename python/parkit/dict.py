@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -414,13 +413,6 @@ def _bounds(minimum: Any, maximum: Any, inclusive: tuple[bool, bool], reverse: b
 
 # The methods that are called most. The library has them in C as well, where they cost a Python frame
 # less: it puts them in the place of these while it is loaded, and a forked child has these until then.
-_IN_C = {name: Dict.__dict__[name] for name in ("__getitem__", "__setitem__", "__delitem__", "__contains__")}
-
-
-def _restore_python_methods() -> None:
-    for name, method in _IN_C.items():
-        setattr(Dict, name, method)
-
-
+for _name in ("__getitem__", "__setitem__", "__delitem__", "__contains__"):
+    _native.in_child(setattr, Dict, _name, Dict.__dict__[_name])
 _native.on_load(lambda lane, _: lane.dict_install(Dict))
-os.register_at_fork(after_in_child=_restore_python_methods)
