@@ -105,6 +105,22 @@ pk_key_error(PyObject *key)
 }
 
 PyObject *
+pk_decode_got(const pk_got *got)
+{
+    Py_ssize_t head, n = (Py_ssize_t)got->n;
+    if (n <= PK_VALUE_HELD || (head = pk_bytes_head(got->p, n)) == 0)
+        return pk_decode_value(got->p, n);
+    PyObject *value = PyBytes_FromStringAndSize(NULL, n - head);
+    if (value == NULL)
+        return NULL;
+    void *to = PyBytes_AS_STRING(value);
+    Py_BEGIN_ALLOW_THREADS
+    memcpy(to, got->p + head, (size_t)(n - head));
+    Py_END_ALLOW_THREADS
+    return value;
+}
+
+PyObject *
 pk_take(pk_got *got)
 {
     PyObject *value;
@@ -116,7 +132,7 @@ pk_take(pk_got *got)
         value = pk_decode_value(copy, (Py_ssize_t)got->n);
         PyMem_RawFree(copy);
     } else
-        value = pk_decode_value(got->p, (Py_ssize_t)got->n);
+        value = pk_decode_got(got);
     if (got->pin)
         pkUnpin(got->pin);
     if (got->owned)

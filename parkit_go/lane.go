@@ -115,7 +115,10 @@ func written(handle C.int64_t, scopes *C.pk_scopes, wait *C.pk_wait, words *C.pk
 	if wait == nil && o.Space.Store().Durable() {
 		return C.PK_AGAIN // it will wait for a flush
 	}
-	return failed(o.Space.Update(waitOf(wait), func(tx *object.Tx) error { return change(tx, o.Object) }), words)
+	return failed(o.Space.Update(waitOf(wait), func(tx *object.Tx) error {
+		tx.Hurry(wait == nil)
+		return change(tx, o.Object)
+	}), words)
 }
 
 // read runs a look at an object in the thread's transaction if it has one,

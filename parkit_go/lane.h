@@ -73,6 +73,9 @@ typedef struct {
     uintptr_t number;
 } pk_seen;
 
+/* Up to so many bytes a value that stays where it is is copied without letting go of the GIL. */
+enum { PK_VALUE_HELD = 1024 * 1024 };
+
 /* Up to so many bytes a file is read and written without letting go of the GIL. */
 enum { PK_COPY_HELD = 64 * 1024 };
 

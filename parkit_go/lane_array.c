@@ -30,7 +30,7 @@ array_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     Py_ssize_t index = PyNumber_AsSsize_t(args[1], PyExc_IndexError);
     if (index == -1 && PyErr_Occurred())
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkArrayGet(h, pk_open_scopes(), index, room, sizeof room, &got, &words));
+    PK_CROSS(rc, args[0], h, w, pkArrayGet(h, pk_open_scopes(), index, room, sizeof room, &got, w, &words));
     if (rc == PK_OK)
         return pk_take(&got);
     if (rc == PK_NOTFOUND)

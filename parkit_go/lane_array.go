@@ -15,7 +15,7 @@ import (
 )
 
 //export pkArrayGet
-func pkArrayGet(handle C.int64_t, scopes *C.pk_scopes, index C.int64_t, room *C.uchar, cap C.size_t, got *C.pk_got, words *C.pk_words) (rc C.int) {
+func pkArrayGet(handle C.int64_t, scopes *C.pk_scopes, index C.int64_t, room *C.uchar, cap C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("read array", words, &rc)
 	o, ok := objects.at(int64(handle))
 	if !ok {
@@ -37,6 +37,7 @@ func pkArrayGet(handle C.int64_t, scopes *C.pk_scopes, index C.int64_t, room *C.
 		return failed(err, words)
 	}
 	defer tx.Abort()
+	tx.Hurry(wait == nil)
 	value, err := coll.ArrayGet(tx, o.Object, int64(index))
 	if err != nil {
 		return failed(err, words)

@@ -14,7 +14,7 @@ lookup(PyObject *obj, PyObject *key)
     int rc;
     if (pk_key_begin(&k, key) < 0)
         return NULL;
-    PK_CROSS(rc, obj, h, w, pkDictGet(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &got, &words));
+    PK_CROSS(rc, obj, h, w, pkDictGet(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &got, w, &words));
     pk_key_end(&k);
     if (rc == PK_OK)
         return pk_take(&got);
@@ -54,7 +54,7 @@ contains(PyObject *obj, PyObject *key)
     int rc;
     if (pk_key_begin(&k, key) < 0)
         return NULL;
-    PK_CROSS(rc, obj, h, w, pkDictContains(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, &words));
+    PK_CROSS(rc, obj, h, w, pkDictContains(h, pk_open_scopes(), k.enc.p, k.enc.len, room, sizeof room, w, &words));
     pk_key_end(&k);
     if (rc == PK_OK || rc == PK_NOTFOUND)
         return PyBool_FromLong(rc == PK_OK);

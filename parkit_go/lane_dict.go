@@ -16,7 +16,7 @@ import (
 )
 
 //export pkDictGet
-func pkDictGet(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, room *C.uchar, cap C.size_t, got *C.pk_got, words *C.pk_words) (rc C.int) {
+func pkDictGet(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, room *C.uchar, cap C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("read dict", words, &rc)
 	o, ok := objects.at(int64(handle))
 	if !ok {
@@ -31,7 +31,7 @@ func pkDictGet(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, 
 		return C.PK_OK
 	}
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))
-	value, pin, err := coll.DictPeek(o.Object, bytesOf(key, n), dst)
+	value, pin, err := coll.DictPeek(o.Object, bytesOf(key, n), dst, wait == nil)
 	if err != nil {
 		return failed(err, words)
 	}
@@ -43,7 +43,7 @@ func pkDictGet(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, 
 }
 
 //export pkDictContains
-func pkDictContains(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, room *C.uchar, cap C.size_t, words *C.pk_words) (rc C.int) {
+func pkDictContains(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.size_t, room *C.uchar, cap C.size_t, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("read dict", words, &rc)
 	o, ok := objects.at(int64(handle))
 	if !ok {
@@ -57,7 +57,7 @@ func pkDictContains(handle C.int64_t, scopes *C.pk_scopes, key *C.uchar, n C.siz
 		return failed(err, words)
 	}
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(room)), int(cap))
-	_, pin, err := coll.DictPeek(o.Object, bytesOf(key, n), dst)
+	_, pin, err := coll.DictPeek(o.Object, bytesOf(key, n), dst, wait == nil)
 	if pin != nil {
 		pin.Abort()
 	}
@@ -83,7 +83,7 @@ func pkDictInsert(handle C.int64_t, scopes *C.pk_scopes, e *C.pk_entry, got *C.p
 	defer guarded("write dict", words, &rc)
 	if o, ok := objects.at(int64(handle)); ok && wait == nil && txIn(scopes, o.space) == nil {
 		// Most keys are there: no need to write, or to wait, to say so.
-		value, pin, err := coll.DictPeek(o.Object, bytesOf(e.key, e.keylen), nil)
+		value, pin, err := coll.DictPeek(o.Object, bytesOf(e.key, e.keylen), nil, false)
 		if err == nil {
 			copied(got, value)
 			if pin != nil {

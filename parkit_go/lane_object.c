@@ -78,7 +78,7 @@ attr_get(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     const char *name = pk_attr_name(args[1], &n);
     if (name == NULL)
         return NULL;
-    PK_CROSS(rc, args[0], h, w, pkAttrGet(h, pk_open_scopes(), (void *)name, n, &got, &words));
+    PK_CROSS(rc, args[0], h, w, pkAttrGet(h, pk_open_scopes(), (void *)name, n, &got, w, &words));
     if (rc == PK_NOTFOUND)
         return pk_no_attribute(args[0], args[1]);
     if (rc)

@@ -83,7 +83,7 @@ func pkObjectChannel(handle C.int64_t, channel *C.int, words *C.pk_words) (rc C.
 }
 
 //export pkAttrGet
-func pkAttrGet(handle C.int64_t, scopes *C.pk_scopes, name unsafe.Pointer, n C.size_t, got *C.pk_got, words *C.pk_words) (rc C.int) {
+func pkAttrGet(handle C.int64_t, scopes *C.pk_scopes, name unsafe.Pointer, n C.size_t, got *C.pk_got, wait *C.pk_wait, words *C.pk_words) (rc C.int) {
 	defer guarded("read attribute", words, &rc)
 	if o, ok := objects.at(int64(handle)); ok {
 		if tx := txIn(scopes, o.space); tx != nil {
@@ -93,6 +93,7 @@ func pkAttrGet(handle C.int64_t, scopes *C.pk_scopes, name unsafe.Pointer, n C.s
 		}
 	}
 	return read(handle, nil, words, func(tx *object.Tx, o *object.Object) error {
+		tx.Hurry(wait == nil)
 		value, err := tx.GetAttr(o, text(name, n))
 		if err == nil {
 			copied(got, value)

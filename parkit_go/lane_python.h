@@ -20,6 +20,8 @@ pk_scopes *pk_open_scopes(void);
 PyObject *pk_raise(int code, pk_words *words);
 /* KeyError(key). Returns NULL. */
 PyObject *pk_key_error(PyObject *key);
+/* The object of a value, which must stay while other threads run: large bytes are copied without the GIL. */
+PyObject *pk_decode_got(const pk_got *got);
 /* The object of a value that was found; lets go of its pin. */
 PyObject *pk_take(pk_got *got);
 /* 1 in a forked child whose copy of the library this is not. */

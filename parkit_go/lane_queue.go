@@ -43,7 +43,10 @@ func changed(handle C.int64_t, scopes *C.pk_scopes, wait *C.pk_wait, words *C.pk
 	if wait == nil && o.Space.Store().Durable() {
 		return C.PK_AGAIN // it will wait for a flush
 	}
-	return answered(coll.Updated(o.Object, waitOf(wait), func(tx *object.Tx) error { return change(tx, o.Object) }), words)
+	return answered(coll.Updated(o.Object, waitOf(wait), func(tx *object.Tx) error {
+		tx.Hurry(wait == nil)
+		return change(tx, o.Object)
+	}), words)
 }
 
 // hasty reports whether a queue does not wait where its caller does not say.

@@ -120,7 +120,7 @@ entry_of(const pk_got *got, const pk_taken *taken)
     const unsigned char *key = got->p + got->n + 1; /* behind the tag */
     Py_ssize_t n = (Py_ssize_t)taken->place - 1;
     PyObject *k = pk_decode_key(key, n, key + n, (Py_ssize_t)taken->own);
-    PyObject *v = k == NULL ? NULL : pk_decode_value(got->p, (Py_ssize_t)got->n);
+    PyObject *v = k == NULL ? NULL : pk_decode_got(got);
     PyObject *both = v == NULL ? NULL : PyTuple_Pack(2, k, v);
     Py_XDECREF(k);
     Py_XDECREF(v);
@@ -132,7 +132,7 @@ pk_hand_out(PyObject *obj, int where, pk_got *got, pk_taken *taken, pk_lease *le
 {
     PyObject *value = NULL;
     if (!PyErr_Occurred()) /* as a signal that came while the turn was waited for may have left it */
-        value = where == PK_TO_DICT_BOTH ? entry_of(got, taken) : pk_decode_value(got->p, (Py_ssize_t)got->n);
+        value = where == PK_TO_DICT_BOTH ? entry_of(got, taken) : pk_decode_got(got);
     if (value != NULL && decode != NULL)
         Py_SETREF(value, PyObject_CallOneArg(decode, value));
     /* What has come by now has the item put back; a moment later it would be in nobody's hands. */

@@ -6,6 +6,10 @@ What it costs is measured by benchmarks/; here the number of pages is counted, w
 from __future__ import annotations
 
 import json
+import sys
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -85,3 +89,54 @@ def test_a_value_of_a_gigabyte(site: str, namespace: str) -> None:
         assert d["huge"] == b"small"
     d["again"] = value  # the pages of the first are free for it
     assert len(d["again"]) == size
+
+
+_READS: dict[str, Callable[[parkit.Object, parkit.Dict, parkit.Array, parkit.Queue], object]] = {  # type: ignore[type-arg]
+    "d[k]": lambda o, d, a, q: d[1],
+    "d.get(k)": lambda o, d, a, q: d.get(1),
+    "k in d": lambda o, d, a, q: 1 in d,
+    "d.pop(k)": lambda o, d, a, q: d.pop(1),
+    "a[i]": lambda o, d, a, q: a[-1],
+    "a.pop()": lambda o, d, a, q: a.pop(),
+    "q.get()": lambda o, d, a, q: q.get(),
+    "attribute": lambda o, d, a, q: o.large,
+}
+
+
+@pytest.mark.parametrize("space", ["memory/large", "large"])
+@pytest.mark.parametrize("read", _READS)
+def test_other_threads_run_while_a_large_value_is_read(site: str, read: str, space: str) -> None:
+    o = parkit.Object(f"{space}/o", create=True)
+    d: parkit.Dict[int, bytes] = parkit.Dict(f"{space}/d", create=True)
+    a: parkit.Array[bytes] = parkit.Array(f"{space}/a", create=True)
+    q: parkit.Queue[bytes] = parkit.Queue(f"{space}/q", create=True)
+    value = bytes(range(256)) * (4 << 12)  # 4 MiB
+    o.large = value
+    turns, done = 0, False
+
+    def run() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            time.sleep(0)  # lets go of the GIL
+
+    def ran(length: int) -> bool:
+        d[1], _, _ = value[:length], a.append(value[:length]), q.put(value[:length])
+        before = turns
+        found = _READS[read](o, d, a, q)
+        after = turns
+        assert read == "k in d" or found == value[: len(found)] and len(found) >= length  # type: ignore[arg-type]
+        return after != before
+
+    interval, thread = sys.getswitchinterval(), threading.Thread(target=run)
+    # From here a thread has the GIL until it lets go of it by itself.
+    sys.setswitchinterval(1000)
+    try:
+        thread.start()
+        assert any(ran(len(value)) for _ in range(100))
+        if space.startswith("memory") and read != "attribute":
+            assert not any(ran(10) for _ in range(20)), "a small value costs no turn"
+    finally:
+        done = True
+        sys.setswitchinterval(interval)
+        thread.join()

@@ -165,6 +165,9 @@ func item(tx *object.Tx, dbkey []byte) (value []byte, err error) {
 	if err == store.ErrNotFound {
 		return nil, lost(dbkey)
 	}
+	if err == nil {
+		err = tx.Affords(record)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ var keyBuffers = sync.Pool{New: func() any { return new([keys.MaxKey]byte) }}
 // and as many as its own key has) is copied there and pin is nil. Otherwise
 // the value is in place, valid until the caller's pin.Abort. Errors are those
 // of DictGet.
-func DictPeek(o *object.Object, key, dst []byte) (value []byte, pin store.Txn, err error) {
+func DictPeek(o *object.Object, key, dst []byte, hurried bool) (value []byte, pin store.Txn, err error) {
 	if err := o.Void(); err != nil {
 		return nil, nil, err
 	}
@@ -60,6 +60,11 @@ func DictPeek(o *object.Object, key, dst []byte) (value []byte, pin store.Txn, e
 	defer keyBuffers.Put(buffer)
 	dbkey, _ := keys.AppendEntryKey(buffer[:0], o.Prefix, keys.TagDict, key)
 	record, pin, err := o.Space.Store().Peek(dbkey, dst)
+	if err == nil && hurried {
+		if err = object.Brief(record); err != nil && pin != nil {
+			pin.Abort()
+		}
+	}
 	if err != nil {
 		if err == store.ErrNotFound {
 			// Only a miss pays for finding out whether the dict is there.
@@ -196,6 +201,9 @@ func DictPopItem(tx *object.Tx, o *object.Object, last bool) (Taken, error) {
 
 func takeEntry(tx *object.Tx, o *object.Object, state *object.State, dbkey []byte) (Taken, error) {
 	record, err := tx.Get(dbkey)
+	if err == nil {
+		err = tx.Affords(record)
+	}
 	if err != nil {
 		return Taken{}, err
 	}

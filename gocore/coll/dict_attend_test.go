@@ -127,7 +127,7 @@ func TestUsesAreWrittenAfterAWhile(t *testing.T) {
 	keep(t, clock, o, "b", 0)
 	clock.now += 1000
 	encoded, _ := encode(t, "a")
-	_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100))
+	_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100), false)
 	if must(t, err); pin != nil {
 		pin.Abort()
 	}
@@ -150,7 +150,7 @@ func TestUsesAreWrittenAfterAWhile(t *testing.T) {
 	keep(t, clock, other, "c", 0)
 	has := func(key string) bool {
 		encoded, _ := encode(t, key)
-		_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100))
+		_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100), false)
 		if pin != nil {
 			pin.Abort()
 		}
@@ -178,7 +178,7 @@ func inUse(t *testing.T) (*[]*coll.Alarm, *clocked, *object.Object) {
 func reads(t *testing.T, o *object.Object, key string) bool {
 	t.Helper()
 	encoded, _ := encode(t, key)
-	_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100))
+	_, pin, err := coll.DictPeek(o, encoded, make([]byte, 0, 100), false)
 	if pin != nil {
 		pin.Abort()
 	}

@@ -34,7 +34,7 @@ func BenchmarkDictPeek(b *testing.B) {
 	_, o, encoded := benchDict(b)
 	dst := make([]byte, 0, 256)
 	for i := 0; b.Loop(); i++ {
-		if _, _, err := coll.DictPeek(o, encoded[i*7919%benchEntries], dst); err != nil {
+		if _, _, err := coll.DictPeek(o, encoded[i*7919%benchEntries], dst, false); err != nil {
 			b.Fatal(err)
 		}
 	}

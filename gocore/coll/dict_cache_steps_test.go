@@ -211,7 +211,7 @@ func (w *cacheWorld) get(t *rapid.T) {
 		has, _ = coll.DictContains(w.tx, w.o, k.encoded)
 	} else {
 		var pin store.Txn
-		value, pin, err = coll.DictPeek(w.o, k.encoded, make([]byte, 0, 100))
+		value, pin, err = coll.DictPeek(w.o, k.encoded, make([]byte, 0, 100), false)
 		if pin != nil {
 			defer pin.Abort()
 		}

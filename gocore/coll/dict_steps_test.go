@@ -202,7 +202,7 @@ func (w *world) peek(t *rapid.T) {
 	o, _ := w.pick(t)
 	k := drawKey(t)
 	dst := make([]byte, 0, rapid.SampledFrom([]int{0, 16, 1000}).Draw(t, "room"))
-	value, pin, err := coll.DictPeek(o, k.encoded, dst)
+	value, pin, err := coll.DictPeek(o, k.encoded, dst, false)
 	w.compare(t, w.committed.of(o), k, value, err)
 	if pin != nil {
 		pin.Abort()

@@ -72,7 +72,7 @@ func TestDamagedEntryIsNeverAValue(t *testing.T) {
 		}
 	}
 	for _, room := range []int{0, 4096} {
-		_, pin, err := coll.DictPeek(o, key, make([]byte, 0, room))
+		_, pin, err := coll.DictPeek(o, key, make([]byte, 0, room), false)
 		corrupt("peek", err)
 		if pin != nil {
 			t.Error("peek left a transaction open")
@@ -106,7 +106,7 @@ func TestDamagedEntryIsNeverAValue(t *testing.T) {
 		return err
 	})
 	update(t, space, func(tx *object.Tx) error { return coll.DictSet(tx, o, key, nil, []byte("new")) })
-	value, _, err := coll.DictPeek(o, key, make([]byte, 0, 64))
+	value, _, err := coll.DictPeek(o, key, make([]byte, 0, 64), false)
 	must(t, err)
 	if string(value) != "new" {
 		t.Errorf("value %q", value)
@@ -157,7 +157,7 @@ func TestFirstKeyKeepsItsForm(t *testing.T) {
 	many[0].Own = boolean
 	update(t, space, func(tx *object.Tx) error { return coll.DictSetMany(tx, o, many) })
 	form(boolean)
-	value, _, err := coll.DictPeek(o, canonical, make([]byte, 0, 64))
+	value, _, err := coll.DictPeek(o, canonical, make([]byte, 0, 64), false)
 	must(t, err)
 	if len(value) != 1 || value[0] != 19 {
 		t.Errorf("value %x", value)
@@ -185,7 +185,7 @@ func TestManyEntriesInOneCall(t *testing.T) {
 		t.Errorf("state %+v", state)
 	}
 	for _, e := range entries {
-		value, pin, err := coll.DictPeek(o, e.Key, make([]byte, 0, 64))
+		value, pin, err := coll.DictPeek(o, e.Key, make([]byte, 0, 64), false)
 		must(t, err)
 		if !bytes.Equal(value, e.Value) {
 			t.Fatalf("value of %x has %d bytes, not %d", e.Key, len(value), len(e.Value))

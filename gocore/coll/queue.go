@@ -146,6 +146,9 @@ func nextItem(tx *object.Tx, o *object.Object, state *object.State, dst []byte) 
 		return nil, nil, nil, lost(r.Lo)
 	}
 	dbkey = bytes.Clone(one[0].Key)
+	if err := tx.Affords(one[0].Value); err != nil {
+		return nil, nil, nil, err
+	}
 	_, own, value, err = keys.Open(dbkey, one[0].Value)
 	return dbkey, own, append(dst[:0], value...), err
 }

@@ -27,6 +27,9 @@ func (tx *Tx) GetAttr(o *Object, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := tx.Affords(record); err != nil {
+		return nil, err
+	}
 	return o.Value(key, record)
 }
 

@@ -28,6 +28,7 @@ type Tx struct {
 	created []*Object   // made in this transaction, so void if it comes to nothing
 	marks   []mark      // where each savepoint begins
 
+	hurried     bool   // see Hurry
 	now         int64  // see Now; 0 until it is asked
 	commit      uint64 // that an implicit transaction will make, 0 where it is shared
 	broken      error  // what failed half-way
@@ -130,7 +131,33 @@ func (tx *Tx) reset() {
 	tx.depth, tx.log, tx.marks = 0, tx.log[:0], tx.marks[:0]
 	tx.broken, tx.brokenDepth = nil, 0
 	tx.now = 0
+	tx.hurried = false
 	tx.ended = true
+}
+
+// briefly is up to how many bytes a record is read by one who others wait for.
+const briefly = 1 << 20
+
+var tooLarge = errs.New(errs.WouldBlock, "read", "", "the value is large, and others wait for the reader")
+
+// Brief is errs.WouldBlock for a record that takes long to check and to copy.
+func Brief(record []byte) error {
+	if len(record) > briefly {
+		return tooLarge
+	}
+	return nil
+}
+
+// Hurry says that others wait for the caller, who holds Python's lock: to read
+// a large record is errs.WouldBlock then, before it is looked at.
+func (tx *Tx) Hurry(on bool) { tx.hurried = on }
+
+// Affords is Brief of a record in a transaction that is in a hurry.
+func (tx *Tx) Affords(record []byte) error {
+	if tx.hurried {
+		return Brief(record)
+	}
+	return nil
 }
 
 // Space is the namespace that the transaction is on.
