@@ -125,7 +125,7 @@ def test_other_threads_run_while_a_large_value_is_read(site: str, read: str, spa
         before = turns
         found = _READS[read](o, d, a, q)
         after = turns
-        assert read == "k in d" or found == value[: len(found)] and len(found) >= length  # type: ignore[arg-type]
+        assert read == "k in d" or (found == value[: len(found)] and len(found) >= length)  # type: ignore[arg-type]
         return after != before
 
     interval, thread = sys.getswitchinterval(), threading.Thread(target=run)
