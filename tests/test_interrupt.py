@@ -48,6 +48,12 @@ def double(n):
         until_the_turn_is_held()
     return 2 * n
 
+def wait_turn_to_repair():
+    parkit.check(sys.argv[2], repair=True)
+
+def wait_turn_to_set_the_size():
+    parkit.Namespace(sys.argv[2]).maxsize = 1 << 37
+
 def wait_turn_to_claim_a_result():
     double(1)
 
@@ -113,6 +119,8 @@ def _interrupt(waiter: subprocess.Popen[str]) -> float:
         ("wait_turn_of_a_transaction", True),
         ("wait_turn_of_an_update", True),
         ("wait_turn_to_claim_a_result", True),
+        ("wait_turn_to_repair", True),
+        ("wait_turn_to_set_the_size", True),
         ("wait_turn_to_store_a_result", True),
     ],
 )

@@ -13,11 +13,14 @@ from typing import Any
 from . import _native, _open, _tasks, site
 from .errors import (
     ConflictError,
+    CorruptError,
     InvalidPathError,
     LockTimeout,
     OtherPIDSpaceError,
+    StorageFailedError,
     StorageFullError,
     StorageIOError,
+    StoragePathError,
     TransactionError,
 )
 from .report import Compacted, Problem, Quarantined, Report
@@ -77,6 +80,20 @@ def compact(uuid: str, namespaces: Iterable[str]) -> Compacted:
         except (*_UNAVAILABLE, ConflictError) as error:
             skipped[name] = str(error)
     return Compacted(freed, skipped, objects, tasks)
+
+
+def await_turn(uuid: str, namespace: str) -> None:
+    """Wait until nobody writes: the core's own wait, in a repair, does not hear Ctrl-C.
+
+    What is wrong with a namespace that cannot be opened or read is for the repair to say.
+    """
+    try:
+        space = _open.open_space(uuid, namespace, passing=True)[0]
+        if not _native.lane.scope(space):
+            with _open.writing(space):
+                pass
+    except (*_UNAVAILABLE, CorruptError, StorageFailedError, StoragePathError):
+        pass
 
 
 def _drop_hidden(uuid: str, namespace: str) -> int:

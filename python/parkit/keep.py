@@ -127,6 +127,8 @@ def check(target: Target = None, /, repair: bool = False) -> Report:
     if names is None:
         names = _upkeep.ask_site("KeptNamespaces", place)
     for name in names:
+        if repair and "site" in place:
+            _upkeep.await_turn(place["site"], name)
         total += _upkeep.report(_upkeep.ask_site("NamespaceCheck", place, namespace=name, repair=bool(repair)))
     return total
 

@@ -94,6 +94,9 @@ class Namespace:
 
     @maxsize.setter
     def maxsize(self, value: int) -> None:
+        # The core's own wait for the turn does not hear Ctrl-C: it comes when the turn was just free.
+        with _open.writing(self._parkit_space()):
+            pass
         self._ask(lambda space: _native.call(_native.ctl.SpaceSetMaxSize, space, int(value)))
 
     # ---- One object ----
