@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from .array import Array
 from .asyncable import Asyncable, asyncable
-from .convert import convert_site
 from .dict import Dict
 from .environment import (
     Timer,
@@ -26,8 +25,6 @@ from .errors import (
     StoragePathError,
     TransactionError,
 )
-from .file import File, FileIO
-from .keep import Report, backup, check, compactify, restore
 from .lease import DeadLetter, Leased, Unreadable
 from .namespace import Directory, Namespace, directories
 from .object import Object
@@ -45,13 +42,33 @@ from .wait import wait
 if TYPE_CHECKING:
     from . import aio as aio
     from . import cli as cli
+    from . import convert as convert
     from . import demo as demo
+    from . import file as file
+    from . import keep as keep
     from . import profile as profile
+    from . import report as report
+    from .convert import convert_site
+    from .file import File, FileIO
+    from .keep import Report, backup, check, compactify, restore
 
 __version__ = "0.1.0"
 
-# Submodules that are not needed to import parkit; the others are loaded by the imports above.
-_LATER = frozenset({"aio", "cli", "demo", "profile"})
+# Submodules that are loaded when they are asked for, so that a program that does not need them imports parkit sooner;
+# the others are loaded by the imports above.
+_LATER = frozenset({"aio", "cli", "convert", "demo", "file", "keep", "profile", "report"})
+
+# Names that are in one of these.
+_WHERE = {
+    "File": "file",
+    "FileIO": "file",
+    "Report": "keep",
+    "backup": "keep",
+    "check": "keep",
+    "compactify": "keep",
+    "convert_site": "convert",
+    "restore": "keep",
+}
 
 __all__ = [
     "Array",
@@ -116,12 +133,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return importlib.import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_WHERE})

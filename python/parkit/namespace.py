@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _classes, _native, _open, _upkeep, site
+from . import _classes, _native, _open, site
 from .errors import ObjectNotFoundError
 from .object import Object, as_descriptor, metadata_of
-from .report import Compacted, Quarantined, Report, Statistics
+
+if TYPE_CHECKING:
+    from .report import Compacted, Quarantined, Report, Statistics
 
 __all__ = ["Directory", "Namespace", "directories"]
 
@@ -222,6 +224,8 @@ class Namespace:
         >>> Dict('attic/crates')['blue']
         1
         """
+        from . import _upkeep
+
         _upkeep.rename(self._site_uuid, self._path, old, new, overwrite)
 
     def copy(self, name: str, path: str, /, *, overwrite: bool = False, site_uuid: str | None = None) -> None:
@@ -246,6 +250,8 @@ class Namespace:
         (12, False)
         """
         target = self._site_uuid if site_uuid is None else site.resolve(site_uuid)
+        from . import _upkeep
+
         _upkeep.copy(self._site_uuid, self._path, name, path, target, overwrite)
 
     def move(self, name: str, path: str, /, *, overwrite: bool = False, site_uuid: str | None = None) -> None:
@@ -264,6 +270,8 @@ class Namespace:
         (1, False)
         """
         target = self._site_uuid if site_uuid is None else site.resolve(site_uuid)
+        from . import _upkeep
+
         _upkeep.move(self._site_uuid, self._path, name, path, target, overwrite)
 
     # ---- Keeping it ----
@@ -279,6 +287,8 @@ class Namespace:
         >>> 1000 < Namespace('shed').size('tools') < 1300
         True
         """
+        from . import _upkeep
+
         _upkeep.check_name(name)
         if not name:
             raise ObjectNotFoundError(f"measure object {self._path}/: an object's name is not empty")
@@ -290,6 +300,8 @@ class Namespace:
         return {name: size for name, size in sorted(self._sizes("").items()) if not self._hides(name)}
 
     def _sizes(self, name: str) -> dict[str, int]:
+        from . import _upkeep
+
         sizes: dict[str, int] = self._ask(lambda space: _upkeep.ask("SpaceSizes", {"space": space, "name": name}))
         return sizes
 
@@ -300,10 +312,14 @@ class Namespace:
         True
         """
         stats = self._stats()
+        from .report import Statistics
+
         return Statistics(**{**stats, "oldest_reader": stats["oldest_reader"] or None})
 
     def compactify(self) -> Compacted:
         """What :func:`compactify` does, for this namespace."""
+        from . import _upkeep
+
         return _upkeep.compact(self._site_uuid, [self._path])
 
     def backup(self, path: str | os.PathLike[str], /, *, fresh: bool = False) -> Report:
@@ -311,6 +327,8 @@ class Namespace:
 
         What :func:`backup` says holds for it. A memory namespace is a durable one in the copy.
         """
+        from . import _upkeep
+
         return _upkeep.back_up(self._site_uuid, [self._path], path, fresh)
 
     def quarantine(self) -> list[Quarantined]:
@@ -321,6 +339,8 @@ class Namespace:
         >>> Namespace('shed', create=True).quarantine()
         []
         """
+        from . import _upkeep
+
         return _upkeep.quarantined(self._site_uuid, self._path)
 
     # ---- Python's own ----
