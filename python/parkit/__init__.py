@@ -25,7 +25,6 @@ from .errors import (
     StoragePathError,
     TransactionError,
 )
-from .lease import DeadLetter, Leased, Unreadable
 from .namespace import Directory, Namespace, directories
 from .object import Object
 from .pidtable import pidtable
@@ -46,23 +45,28 @@ if TYPE_CHECKING:
     from . import demo as demo
     from . import file as file
     from . import keep as keep
+    from . import lease as lease
     from . import profile as profile
     from . import report as report
     from .convert import convert_site
     from .file import File, FileIO
     from .keep import Report, backup, check, compactify, restore
+    from .lease import DeadLetter, Leased, Unreadable
 
 __version__ = "0.1.0"
 
 # Submodules that are loaded when they are asked for, so that a program that does not need them imports parkit sooner;
 # the others are loaded by the imports above.
-_LATER = frozenset({"aio", "cli", "convert", "demo", "file", "keep", "profile", "report"})
+_LATER = frozenset({"aio", "cli", "convert", "demo", "file", "keep", "lease", "profile", "report"})
 
 # Names that are in one of these.
 _WHERE = {
+    "DeadLetter": "lease",
     "File": "file",
     "FileIO": "file",
+    "Leased": "lease",
     "Report": "keep",
+    "Unreadable": "lease",
     "backup": "keep",
     "check": "keep",
     "compactify": "keep",

@@ -24,7 +24,6 @@ import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from urllib.parse import unquote
 
 __all__ = ["LIBRARY", "call", "ctl", "generation", "in_child", "lane", "load", "on_load", "translate"]
 
@@ -159,6 +158,8 @@ def translate(error: RuntimeError) -> Exception:
     code, *rest = str(error).split("|", 3)
     if len(rest) != 3 or not code.isdigit():
         return error
+    from urllib.parse import unquote  # half of what importing this file would take
+
     from . import errors
 
     return errors.from_code(int(code), unquote(rest[0]), unquote(rest[1]), rest[2])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from . import _native
 from ._value_hooks import CodedValues, ValueHooks
 from .array import as_limit
-from .lease import DeadLetter, Leased, dead_letters
+
+if TYPE_CHECKING:
+    from .lease import DeadLetter, Leased
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "ShutDown"]
 
@@ -240,6 +242,8 @@ class Queue(ValueHooks, Generic[T]):
             raise ValueError(lasts)
         if block is None and not self.default_block:
             block = timeout is not None
+        from .lease import Leased
+
         return Leased(self, *self._parkit_taken(block, timeout, hold))
 
     def _parkit_taken(self, block: bool | None, timeout: float | None, hold: float | None) -> Any:
@@ -382,6 +386,8 @@ class Queue(ValueHooks, Generic[T]):
         'clear'
         """
         self.qsize()  # what nobody has taken note of yet is among them
+        from .lease import dead_letters
+
         return dead_letters(self, self._parkit_item)
 
     def retry_dead(self, *letters: DeadLetter) -> int:
